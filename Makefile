@@ -1,0 +1,67 @@
+# Vitrine on one machine. The system's Python only makes .venv; all else runs in it.
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv/bin
+LOCAL := $(VENV)/python -m deploy.local
+
+# Without bytecode on disk each of the many processes compiles its libraries again, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+
+setup:  ## check what the machine must bring, make .venv from the lock
+	@test -n "$(PYTHON)" || { $(or $(shell command -v python3),false) -m deploy.local.prerequisites \
+		|| echo "Python 3.11 is needed; install it and run the command again, with PYTHON=/path/to/python3.11." >&2; exit 1; }
+	@$(PYTHON) -m deploy.local.environment
+
+demo: setup  ## everything: services, the demo catalog, its DAGs, a live search
+	@$(LOCAL) demo
+
+up: setup  ## start every service that is not running
+	@$(LOCAL) up
+
+loop: setup  ## on the running demo: train its encoder, promote it in MLflow, and see the search change over
+	@$(LOCAL) loop
+
+down:  ## end every process that was started, and only those
+	@if [ -x $(VENV)/python ]; then $(LOCAL) down; else echo "nothing was started: there is no .venv"; fi
+
+status: setup  ## what runs, where, and the live releases
+	@$(LOCAL) status
+
+# What a person passes goes to the commands by the environment, unexpanded: neither make nor the shell reads it.
+unexport SOURCE DT CATALOG ITEM RELEASE
+ingest lineage: export GIVEN_SOURCE := $(value SOURCE)
+ingest lineage: export GIVEN_DT := $(value DT)
+ingest lineage: export GIVEN_CATALOG := $(value CATALOG)
+ingest lineage: export GIVEN_ITEM := $(value ITEM)
+lineage: export GIVEN_RELEASE := $(value RELEASE)
+
+ingest: setup  ## SOURCE=<folder or s3://prefix> DT=YYYY-MM-DD [CATALOG=<id>]: to a live release
+	@$(LOCAL) ingest --source "$$GIVEN_SOURCE" --dt "$$GIVEN_DT" $${GIVEN_CATALOG:+--catalog "$$GIVEN_CATALOG"}
+
+lineage: setup  ## ITEM=<item_id> [CATALOG=<id>] [RELEASE=<id>]: from a search result back to its delivery and DAG run
+	@$(VENV)/python -m vitrine lineage --item="$$GIVEN_ITEM" --catalog="$${GIVEN_CATALOG:-demo}" $${GIVEN_RELEASE:+--release="$$GIVEN_RELEASE"}
+
+test: setup  ## the whole test suite, on ports and state of its own
+	@$(VENV)/python -m pytest
+
+test-deps:  ## install the Debian packages that some tests need (Chromium, Redis)
+	@deploy/local/install_test_packages.sh
+
+check: static test  ## everything that a commit must pass: static, then the tests
+
+static: setup  ## ruff, mypy, import-linter, the generated docs
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	PYTHONPATH=.:plugins $(VENV)/lint-imports
+	$(VENV)/python -m vitrine settings | diff -u docs/settings.md -
+	PYTHONPATH=.:plugins $(VENV)/python -m vitrine_airflow.documentation --check
+
+lock: setup  ## compile requirements.in to requirements.txt
+	@$(VENV)/python -m deploy.local.environment lock

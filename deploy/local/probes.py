@@ -1,0 +1,66 @@
+"""Whether a service is ready, by asking it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+Probe = Callable[[], bool]
+
+_TIMEOUT_S = 5.0
+# No proxy of the environment stands between this machine and itself.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def answers_http(url: str, *, refusals_count: bool = False) -> bool:
+    """Tells whether a GET of `url` is answered with 200, or with a refusal (4xx) where that is answer enough."""
+    try:
+        with _OPENER.open(url, timeout=_TIMEOUT_S) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        return refusals_count and 400 <= error.code < 500
+    except (OSError, ValueError):
+        return False
+
+
+def airflow_component_beats(airflow_url: str, component: str, *, since: float) -> bool:
+    """Tells whether Airflow's API reports a heartbeat of `component` that is younger than `since` (Unix seconds).
+
+    The age matters: for half a minute after its end Airflow calls a component healthy.
+    """
+    try:
+        health = get_json(f"{airflow_url}/api/v2/monitor/health")
+    except (OSError, ValueError):
+        return False
+    report = health.get(component) or {}
+    beat = report.get(f"latest_{component}_heartbeat")
+    if report.get("status") != "healthy" or not beat:
+        return False
+    return datetime.fromisoformat(beat).timestamp() >= since
+
+
+def get_json(url: str) -> Any:
+    """Returns the JSON that a GET of `url` is answered with.
+
+    Raises:
+        OSError: nobody answers, or with an error (urllib's errors are OSErrors).
+        ValueError: the answer is no JSON.
+    """
+    with _OPENER.open(url, timeout=_TIMEOUT_S) as answer:
+        return json.load(answer)
+
+
+def is_port_taken(port: int) -> bool:
+    """Tells whether somebody listens on this port, on loopback or on all interfaces."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,166 @@
+"""Processes of one platform: which are ours, and how they end. A pid alone never names a process here.
+
+A pid is used again by other programs, so a process is a pid together with the boot and the tick at which it started.
+Everything that a platform starts is found by four marks, because each of them can be lost: the recorded leader, its
+descendants, its session, and a variable in the environment that children inherit (programs that set their title, as
+PostgreSQL and Airflow do, overwrite that variable).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+# Not VITRINE_*: it is no setting, and it must never stand in the env file that people source.
+MARK = "_VITRINE_PLATFORM"
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process, for ever.
+
+    Attributes:
+        pid: its number.
+        started: boot id and start time in clock ticks since that boot.
+    """
+
+    pid: int
+    started: str
+
+
+@dataclass(frozen=True)
+class ProcessRow:
+    """One line of the process table."""
+
+    identity: ProcessIdentity
+    parent: int
+    session: int
+    is_zombie: bool
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Returns who has this pid now, or None when nobody has (a zombie is nobody)."""
+    row = _read_row(pid, _boot_id())
+    return None if row is None or row.is_zombie else row.identity
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Tells whether this very process still runs."""
+    return identify(identity.pid) == identity
+
+
+def service_mark(mark: str, service: str) -> str:
+    """Returns the value of `MARK` for one service; it begins with the platform's."""
+    return f"{mark}:{service};"
+
+
+def find_ours(leaders: Iterable[ProcessIdentity], *, mark: str, state_dir: Path) -> set[ProcessIdentity]:
+    """Returns every process that runs and that the platform started, children of children too.
+
+    Args:
+        leaders: the recorded service processes; one whose pid belongs to another program by now counts for nothing.
+        mark: how the value of `MARK` begins in the environment of everything that is looked for.
+        state_dir: the platform's folder, under which its services have their working folder.
+    """
+    table = {row.identity.pid: row for row in _table() if not row.is_zombie}
+    known = list(leaders)
+    ours = {leader.pid for leader in known if leader.pid in table and table[leader.pid].identity == leader}
+    ours |= {pid for pid in table if _has_mark(pid, mark)}
+    # A leader may be dead while its session lives on. The session's number is not given out again before its last
+    # member ends; the working folder guards against a number that was free in between.
+    sessions = {leader.pid for leader in known}
+    for row in table.values():
+        if row.session in ours or (row.session in sessions and row.session not in table and _works_in(row, state_dir)):
+            ours.add(row.identity.pid)
+    children: dict[int, list[int]] = {}
+    for row in table.values():
+        children.setdefault(row.parent, []).append(row.identity.pid)
+    waiting = list(ours)
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            if child not in ours:
+                ours.add(child)
+                waiting.append(child)
+    ours.discard(os.getpid())
+    return {table[pid].identity for pid in ours}
+
+
+def send(identities: Iterable[ProcessIdentity], number: signal.Signals) -> None:
+    """Sends a signal to each process that is still the same one."""
+    for identity in identities:
+        try:
+            # A pidfd holds the process itself: between the check and the signal the pid cannot change hands.
+            handle = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if is_alive(identity):
+                signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(handle)
+
+
+def wait_for_end(identities: Iterable[ProcessIdentity], *, timeout_s: float) -> set[ProcessIdentity]:
+    """Waits until the processes have ended; returns those that have not after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    left = set(identities)
+    while left:
+        left = {identity for identity in left if is_alive(identity)}
+        if not left or time.monotonic() >= deadline:
+            break
+        time.sleep(0.05)
+    return left
+
+
+def memory_bytes(identities: Iterable[ProcessIdentity]) -> int:
+    """Returns the memory of the processes in bytes, shared pages split between their users where the kernel tells."""
+    total = 0
+    for identity in identities:
+        try:
+            text = Path(f"/proc/{identity.pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
+    return total
+
+
+def _table() -> list[ProcessRow]:
+    boot = _boot_id()
+    rows = (_read_row(int(entry.name), boot) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [row for row in rows if row is not None]
+
+
+def _read_row(pid: int, boot: str) -> ProcessRow | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The name in brackets may hold blanks and brackets; fields count from the last one.
+    fields = text[text.rindex(")") + 2 :].split()
+    state, parent, session, started = fields[0], int(fields[1]), int(fields[3]), fields[19]
+    return ProcessRow(ProcessIdentity(pid, f"{boot}:{started}"), parent, session, is_zombie=state in "ZX")
+
+
+def _has_mark(pid: int, mark: str) -> bool:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return any(variable.startswith(f"{MARK}={mark}".encode()) for variable in variables)
+
+
+def _works_in(row: ProcessRow, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{row.identity.pid}/cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,192 @@
+"""Starts a service once, remembers exactly which process it is, and ends it with everything that it started."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+
+from deploy.local import processes
+from deploy.local.configuration import Configuration
+from deploy.local.layout import Layout, write_private
+from deploy.local.processes import ProcessIdentity
+from deploy.local.services import Service
+from vitrine.errors import VitrineError
+
+_KILL_ROUNDS = 5
+
+
+class ServiceError(VitrineError):
+    """A service could not be started, or did not become ready."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of a service that was started.
+
+    Attributes:
+        name: of the service.
+        leader: its process, which leads a session of its own.
+        specification: hash of its command and environment; another one means that a restart is due.
+        started_at: Unix seconds.
+        stop_signal: number of the signal that ends it in order.
+        port: that it listens on, or None.
+    """
+
+    name: str
+    leader: ProcessIdentity
+    specification: str
+    started_at: float
+    stop_signal: int
+    port: int | None
+
+
+def read_records(layout: Layout) -> dict[str, Record]:
+    """Returns the record of each service that was started and not ended since."""
+    records = {}
+    for path in sorted(layout.records.glob("*.json")):
+        body = json.loads(path.read_text(encoding="utf-8"))
+        records[path.stem] = Record(**{**body, "leader": ProcessIdentity(**body["leader"])})
+    return records
+
+
+def specification(service: Service, configuration: Configuration) -> str:
+    """Returns a hash of what decides how the service runs; what a terminal adds to the environment does not."""
+    content = [service.command, sorted(service.variables.items())]
+    if service.reads:
+        content += [sorted(configuration.readable(service.reads).items()), configuration.environment_stamp]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def start(service: Service, configuration: Configuration) -> Record:
+    """Starts a service in a session of its own and records it.
+
+    Raises:
+        ServiceError: it ended at once.
+    """
+    layout = configuration.layout
+    log = layout.logs / f"{service.name}.log"
+    mark = processes.service_mark(configuration.credentials.mark, service.name)
+    environment = {**configuration.service_environment(service.reads), **service.variables, processes.MARK: mark}
+    started_at = time.time()
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as output:
+        output.write(f"--- {time.strftime('%F %T')} start: {' '.join(service.command)}\n".encode())
+        output.flush()
+        process = subprocess.Popen(
+            service.command,
+            env=environment,
+            cwd=layout.work,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            umask=0o077,
+        )
+    leader = processes.identify(process.pid)
+    if leader is None:
+        code = process.wait()
+        raise ServiceError(f"{service.name} ended at once (exit {code}); its log is {log} and ends:\n{log_tail(log)}")
+    process.returncode = 0  # it outlives this program on purpose: no warning that nobody waited for it
+    record = Record(
+        name=service.name,
+        leader=leader,
+        specification=specification(service, configuration),
+        started_at=started_at,
+        stop_signal=int(service.stop_signal),
+        port=service.port,
+    )
+    write_private(layout.records / f"{service.name}.json", json.dumps(asdict(record)))
+    return record
+
+
+def wait_until_ready(
+    service: Service, record: Record, layout: Layout, *, cancelled: threading.Event | None = None
+) -> float:
+    """Waits until the service answers, or until `cancelled` is set; returns the seconds since its start.
+
+    Raises:
+        ServiceError: it ended or did not answer in time; the message holds the end of its log.
+    """
+    deadline = time.monotonic() + service.ready_timeout_s
+    while not service.is_ready(record.started_at):
+        if not processes.is_alive(record.leader):
+            what = "ended while starting"
+        elif time.monotonic() > deadline:
+            what = f"did not answer within {service.ready_timeout_s:.0f} s"
+        elif cancelled is not None and cancelled.is_set():
+            break
+        else:
+            time.sleep(0.2)
+            continue
+        log = layout.logs / f"{service.name}.log"
+        raise ServiceError(f"{service.name} {what}; its log is {log} and ends:\n{log_tail(log)}")
+    return time.time() - record.started_at
+
+
+def stop(layout: Layout, mark: str, records: Iterable[Record], *, grace_s: float = 20.0) -> int:
+    """Ends services with all that they started; returns how many processes had to be killed.
+
+    Each gets the signal that ends it in order, then time, and what is left after `grace_s` is killed.
+
+    Raises:
+        ServiceError: a process outlived even SIGKILL.
+    """
+    stopping = list(records)
+    found = {record.name: find_processes(layout, mark, record) for record in stopping}
+    for record in stopping:
+        # PostgreSQL's own children take a signal from their parent only: a lone SIGTERM there is a crash recovery.
+        targets = found[record.name] if record.stop_signal == SIGTERM else {record.leader}
+        processes.send(targets, Signals(record.stop_signal))
+    left = processes.wait_for_end(set().union(*found.values()), timeout_s=grace_s)
+    killed = set(left)
+    # A process may have started others while it was being ended, so look again until nobody is left.
+    for _ in range(_KILL_ROUNDS):
+        left |= set().union(*(find_processes(layout, mark, record) for record in stopping))
+        killed |= left
+        processes.send(left, SIGKILL)
+        left = processes.wait_for_end(left, timeout_s=5.0)
+        if not left and not any(find_processes(layout, mark, record) for record in stopping):
+            break
+    else:
+        pids = ", ".join(str(identity.pid) for identity in left)
+        raise ServiceError(
+            f"these processes of {layout.state_dir} do not end: {pids}; look at them with `ps -fp {pids}`"
+        )
+    for record in stopping:
+        (layout.records / f"{record.name}.json").unlink(missing_ok=True)
+    return len(killed)
+
+
+def stop_strays(layout: Layout, mark: str) -> int:
+    """Ends what carries the platform's mark but belongs to no record: what was started in the moment of a crash."""
+    left = processes.find_ours([], mark=mark, state_dir=layout.state_dir)
+    processes.send(left, SIGTERM)
+    remaining = processes.wait_for_end(left, timeout_s=10.0)
+    processes.send(remaining, SIGKILL)
+    processes.wait_for_end(remaining, timeout_s=5.0)
+    return len(left)
+
+
+def find_processes(layout: Layout, mark: str, record: Record) -> set[ProcessIdentity]:
+    """Returns every running process of one service."""
+    return processes.find_ours(
+        [record.leader], mark=processes.service_mark(mark, record.name), state_dir=layout.state_dir
+    )
+
+
+def log_tail(path: Path, lines: int = 15) -> str:
+    """Returns the last lines of a log, indented."""
+    if not path.exists():
+        return "    (no log)"
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 16_384))
+        tail = file.read().decode("utf-8", errors="replace").splitlines()[-lines:]
+    return "\n".join(f"    {line}" for line in tail)

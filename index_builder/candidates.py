@@ -1,0 +1,79 @@
+"""A candidate: encoder, index version and item table, written as a release and offered in the ledger."""
+
+from __future__ import annotations
+
+import sys
+
+from index_builder.builds import find_index_version
+from index_builder.item_tables import find_item_table
+from vitrine.connections import open_ledger, open_object_store
+from vitrine.contracts.releases import Release
+from vitrine.embedding_sets import read_embedding_set
+from vitrine.errors import ContractError
+from vitrine.heads import external_fingerprint
+from vitrine.identity import content_id
+from vitrine.settings import Settings
+from vitrine.storage import keys
+
+
+def publish_candidate(
+    settings: Settings,
+    *,
+    catalog_id: str,
+    embedding_set_id: str,
+    index_version: str,
+    item_table_id: str,
+    encoder_version: str,
+) -> str:
+    """Offers the release of an index version and an item table, built at the embedding set's head; returns its id.
+
+    Equal content is the same release: offered again, it only takes the newer head.
+
+    Raises:
+        ContractError: the parts do not belong together.
+    """
+    object_store = open_object_store(settings)
+    embedding_set = read_embedding_set(object_store, catalog_id, embedding_set_id)
+    index = find_index_version(object_store, catalog_id, index_version)
+    table = find_item_table(object_store, catalog_id, item_table_id)
+    if index is None or table is None:
+        missing = f"index {index_version}" if index is None else f"item table {item_table_id}"
+        raise ContractError(f"catalog {catalog_id}: {missing} does not exist; build it first")
+    for what, expected, found in (
+        ("fingerprint of the index", embedding_set.fingerprint, index.fingerprint),
+        ("dimension of the index", embedding_set.dimension, index.dimension),
+        ("index of the item table", index_version, table.index_version),
+        ("items of the index", embedding_set.items, index.items),
+        ("items of the item table", embedding_set.items, table.items),
+    ):
+        if expected != found:
+            raise ContractError(
+                f"catalog {catalog_id}: {what} is {found}, expected {expected} as in {embedding_set_id}; "
+                "build the parts of one release from one embedding set"
+            )
+    external = embedding_set.fingerprint == external_fingerprint(catalog_id, embedding_set.dimension)
+    release = Release(
+        release_id=content_id("release", [catalog_id, embedding_set.fingerprint, index_version, item_table_id]),
+        catalog_id=catalog_id,
+        fingerprint=embedding_set.fingerprint,
+        encoder_version=encoder_version,
+        index_version=index_version,
+        item_table_id=item_table_id,
+        embedding_set_id=embedding_set_id,
+        dimension=embedding_set.dimension,
+        items=embedding_set.items,
+        space="vectors" if external else "encoder",
+        recall_at_10=index.recall_at_10,
+    )
+    key = keys.release(catalog_id, release.release_id)
+    if not object_store.exists(key):
+        object_store.put_bytes(key, release.to_bytes())
+    ledger = open_ledger(settings)
+    try:
+        ledger.releases.offer(
+            catalog_id=catalog_id, release_id=release.release_id, head_sequence=embedding_set.head_sequence
+        )
+    finally:
+        ledger.close()
+    print(f"{catalog_id}: candidate {release.release_id} at head {embedding_set.head_sequence}", file=sys.stderr)
+    return release.release_id

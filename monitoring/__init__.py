@@ -1,0 +1,1 @@
+"""Watching what runs: series of check results today; drift, golden recall over HTTP and alerts have their room here."""

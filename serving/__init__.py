@@ -1,0 +1,1 @@
+"""The search tier: a replica that holds two releases of each catalog and answers from one."""

@@ -1,0 +1,179 @@
+"""A replica's folder: how the agent and its worker processes tell each other things.
+
+    lock                   held by the agent while it lives
+    plan.json              what every worker should hold and serve; written by the agent, also the replica's memory
+    agent.json             what the agent knows of the ledger
+    workers/<index>.json   what each worker holds and serves
+    cache/                 releases as downloaded, checked by SHA-256
+    images/                pictures as served, least recently used ones removed
+    metrics/               counters of all workers
+
+Files are written beside and renamed, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field
+
+from vitrine.contracts.document import Document
+from vitrine.errors import ContractError
+
+Slot = Literal["blue", "green"]
+SlotState = Literal["loading", "ready", "failed"]
+SLOTS: tuple[Slot, Slot] = ("blue", "green")
+
+D = TypeVar("D", bound=Document)
+
+
+def other(slot: Slot) -> Slot:
+    """Returns the other slot."""
+    return "green" if slot == "blue" else "blue"
+
+
+class SlotPlan(Document):
+    """A release to hold in a slot; a higher `attempt` asks for another try after a failure."""
+
+    release_id: str
+    attempt: int = 0
+
+
+class CatalogPlan(Document):
+    """One catalog in the plan: what to hold, and which of it answers."""
+
+    title: str
+    description: str
+    slots: dict[Slot, SlotPlan]
+    live: str | None = None
+    generation: int = 0
+    activated_at: str = ""
+    previous: str | None = None
+
+    @property
+    def live_slot(self) -> Slot | None:
+        """The slot whose release answers, or None."""
+        return self.slot_of(self.live) if self.live else None
+
+    def slot_of(self, release_id: str) -> Slot | None:
+        """The slot that holds a release, or None."""
+        return next((slot for slot in SLOTS if slot in self.slots and self.slots[slot].release_id == release_id), None)
+
+
+class Plan(Document):
+    """What every worker should hold and serve."""
+
+    default_catalog: str
+    catalogs: dict[str, CatalogPlan] = Field(default_factory=dict)
+
+
+class SlotReport(Document):
+    """What a worker's slot holds."""
+
+    release_id: str
+    attempt: int
+    state: SlotState
+    detail: str = ""
+
+
+class WorkerReport(Document):
+    """What one worker holds and serves."""
+
+    index: int
+    pid: int
+    accepting: bool
+    slots: dict[str, dict[Slot, SlotReport]] = Field(default_factory=dict)
+    serving: dict[str, str] = Field(default_factory=dict)
+
+
+class AgentReport(Document):
+    """What the agent knows: `live` is the ledger's word, `problems` why a live release is not served."""
+
+    pid: int
+    workers: int
+    ledger_reachable: bool
+    live: dict[str, str] = Field(default_factory=dict)
+    problems: dict[str, str] = Field(default_factory=dict)
+
+
+class ReplicaFolder:
+    """Paths and documents of one replica."""
+
+    def __init__(self, state_dir: Path, replica_id: str) -> None:
+        self.replica_id = replica_id
+        self.path = state_dir.absolute() / "replicas" / replica_id
+        self.cache = self.path / "cache"
+        self.images = self.path / "images"
+        self.metrics = self.path / "metrics"
+        self.lock = self.path / "lock"
+        self._plan = self.path / "plan.json"
+        self._agent = self.path / "agent.json"
+
+    def make(self) -> None:
+        """Makes the folders."""
+        for folder in (self.cache, self.images, self.metrics, self.path / "workers"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def read_plan(self) -> Plan | None:
+        """Returns the plan, or None when there is none yet.
+
+        Raises:
+            ContractError: the file is no plan.
+        """
+        return _read(self._plan, Plan)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Replaces the plan."""
+        _write(self._plan, plan)
+
+    def plan_stamp(self) -> tuple[int, int] | None:
+        """Returns what changes whenever the plan was replaced."""
+        try:
+            found = self._plan.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def read_agent(self) -> AgentReport | None:
+        """Returns the agent's report, or None."""
+        return _read(self._agent, AgentReport)
+
+    def write_agent(self, report: AgentReport) -> None:
+        """Replaces the agent's report."""
+        _write(self._agent, report)
+
+    def read_workers(self) -> list[WorkerReport]:
+        """Returns the report of every worker, by index; some may be of workers that have ended."""
+        reports = (_read(path, WorkerReport) for path in (self.path / "workers").glob("*.json"))
+        return sorted((report for report in reports if report is not None), key=lambda report: report.index)
+
+    def write_worker(self, report: WorkerReport) -> None:
+        """Replaces a worker's report."""
+        _write(self.path / "workers" / f"{report.index}.json", report)
+
+    def forget_worker(self, index: int) -> None:
+        """Removes the report of a worker that ended."""
+        (self.path / "workers" / f"{index}.json").unlink(missing_ok=True)
+
+    def forget_reports(self) -> None:
+        """Removes what the agent and the workers of an earlier life of this replica reported."""
+        self._agent.unlink(missing_ok=True)
+        for path in (self.path / "workers").glob("*.json"):
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path, kind: type[D]) -> D | None:
+    try:
+        return kind.from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}; remove the file, the replica writes it anew") from error
+
+
+def _write(path: Path, document: Document) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_bytes(document.to_bytes())
+    scratch.replace(path)

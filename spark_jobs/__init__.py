@@ -1,0 +1,1 @@
+"""The ingest stage: deliveries, image profiles and packs, validation, embedding. Importing it imports no Spark."""

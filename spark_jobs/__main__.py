@@ -1,0 +1,209 @@
+"""`python -m spark_jobs`: deliver, inspect, profile, validate, embed, publish and mine, by hand and without Airflow."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from pathlib import Path
+
+from vitrine.errors import VitrineError
+from vitrine.settings import Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
+    try:
+        _COMMANDS[options.command](Settings.from_environment(), options)
+    except VitrineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _deliver(settings: Settings, options: argparse.Namespace) -> None:
+    from spark_jobs.deliveries import record_delivery
+
+    delivery_id = record_delivery(
+        settings,
+        catalog_id=options.catalog,
+        dt=options.dt,
+        source=options.source,
+        full=options.full,
+        provenance=_made_by(options),
+    )
+    print(delivery_id)
+
+
+def _inspect(settings: Settings, options: argparse.Namespace) -> None:
+    from spark_jobs.source_inspection import inspect_source
+
+    summary = dataclasses.asdict(inspect_source(settings, options.source))
+    if options.json:
+        print(json.dumps(summary))
+    else:
+        for name, value in summary.items():
+            print(f"{name}: {', '.join(value) if isinstance(value, tuple) else value}")
+
+
+def _profile(settings: Settings, options: argparse.Namespace) -> None:
+    from spark_jobs.profiling import run_profile_job
+
+    profile = run_profile_job(settings, catalog_id=options.catalog, dt=options.dt, delivery_id=options.delivery_id)
+    rejected = sum(profile.rejected_by_reason.values())
+    reasons = ", ".join(f"{reason} {count}" for reason, count in profile.rejected_by_reason.items())
+    print(
+        f"profile of {options.delivery_id}: {profile.rows:,} rows, {rejected:,} rejected"
+        + (f" ({reasons})" if reasons else "")
+        + (", committed before" if profile.reused else f", {profile.seconds:.1f} s")
+    )
+
+
+def _validate(settings: Settings, options: argparse.Namespace) -> None:
+    from spark_jobs.validation import validate_partition
+
+    manifest_id = validate_partition(
+        settings,
+        catalog_id=options.catalog,
+        dt=options.dt,
+        delivery_id=options.delivery_id,
+        provenance=_made_by(options),
+    )
+    print(manifest_id)
+
+
+def _embed(settings: Settings, options: argparse.Namespace) -> None:
+    from spark_jobs.embedding import run_embed_job
+
+    manifests = None if options.head else {options.dt: options.manifest_id}
+    summary = run_embed_job(settings, catalog_id=options.catalog, fingerprint=options.fingerprint, manifests=manifests)
+    print(f"embedded {summary.images:,} images in {summary.blocks} blocks, {summary.seconds:.1f} s")
+
+
+def _publish(settings: Settings, options: argparse.Namespace) -> None:
+    from spark_jobs.publication import publish_partition
+
+    head_sequence = publish_partition(
+        settings,
+        catalog_id=options.catalog,
+        dt=options.dt,
+        manifest_id=options.manifest_id,
+        fingerprints=options.fingerprint,
+    )
+    print(head_sequence)
+
+
+def _mine(settings: Settings, options: argparse.Namespace) -> None:
+    from spark_jobs.mining import plan_training_set, read_plan, run_mine_job
+    from vitrine.contracts.training import MiningParameters
+
+    if options.training_set_id:
+        plan = read_plan(settings, catalog_id=options.catalog, training_set_id=options.training_set_id)
+    else:
+        given = {name: getattr(options, name) for name in MiningParameters.model_fields}
+        plan = plan_training_set(
+            settings,
+            catalog_id=options.catalog,
+            as_of=options.as_of,
+            events_from=options.events_from,
+            events_until=options.events_until,
+            embedding_set_id=options.embedding_set,
+            grades=options.grades,
+            parameters=MiningParameters.from_values({k: v for k, v in given.items() if v is not None}),
+        )
+    if not options.plan_only:
+        run_mine_job(settings, plan, provenance=_made_by(options))
+    print(plan.training_set_id)
+
+
+_COMMANDS = {
+    "deliver": _deliver,
+    "inspect": _inspect,
+    "profile": _profile,
+    "validate": _validate,
+    "embed": _embed,
+    "publish": _publish,
+    "mine": _mine,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m spark_jobs", description=__doc__)
+    verbs = parser.add_subparsers(dest="command", required=True)
+
+    deliver = verbs.add_parser("deliver", help="copy a day's items as delivered and make them the day's delivery")
+    _add_day(deliver)
+    deliver.add_argument("--source", help="a folder, an items file or an s3:// prefix; none: the recorded delivery")
+    deliver.add_argument("--full", action=argparse.BooleanOptionalAction, help="the delivery removes what it omits")
+
+    inspect = verbs.add_parser("inspect", help="look into a source: its files, and whether items bring embeddings")
+    inspect.add_argument("--source", required=True)
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+
+    for verb, text in (
+        ("profile", "judge the rows and images of a delivery, and pack the accepted images (Spark)"),
+        ("validate", "check the candidate rows, and write the manifest"),
+    ):
+        step = verbs.add_parser(verb, help=text)
+        _add_day(step)
+        step.add_argument("--delivery-id", required=True)
+
+    embed = verbs.add_parser("embed", help="embed what has no vector under an encoder (Spark)")
+    embed.add_argument("--catalog", required=True)
+    embed.add_argument("--fingerprint", required=True, help="of the encoder")
+    what = embed.add_mutually_exclusive_group(required=True)
+    what.add_argument("--head", action="store_true", help="all current manifests of the catalog")
+    what.add_argument("--manifest-id", help="one manifest, with --dt")
+    embed.add_argument("--dt", help="the manifest's day")
+    _add_made_by(embed)
+
+    publish = verbs.add_parser("publish", help="make a manifest the current one of its day")
+    _add_day(publish)
+    publish.add_argument("--manifest-id", required=True)
+    publish.add_argument("--fingerprint", action="append", required=True, help="of each encoder that must cover it")
+
+    mine = verbs.add_parser("mine", help="make a training set of the head and the event log as of a day (Spark)")
+    mine.add_argument("--catalog", required=True)
+    mine.add_argument("--training-set-id", help="one that was planned; the options below are then those of its plan")
+    mine.add_argument("--plan-only", action="store_true", help="write the plan and print its id; starts no Spark")
+    mine.add_argument("--embedding-set", help="where hard negatives are looked for; none: only in categories")
+    mine.add_argument("--as-of", help="the last day that counts, YYYY-MM-DD; none: that of the newest partition")
+    mine.add_argument("--events-from", help="first day of the event log; none: 90 days up to the last")
+    mine.add_argument("--events-until", help="last day of the event log; none: the as-of day")
+    mine.add_argument("--grades", type=Path, help="CSV or Parquet with query_item_id, item_id, grade (0 to 5)")
+    _add_mining_parameters(mine)
+    _add_made_by(mine)
+    return parser
+
+
+def _add_mining_parameters(parser: argparse.ArgumentParser) -> None:
+    from vitrine.contracts.training import MiningParameters
+
+    for name, field in MiningParameters.model_fields.items():
+        # The contract reads the text, and says what is wrong with it.
+        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{field.description} Default: {field.default}.")
+
+
+def _add_day(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--catalog", required=True)
+    parser.add_argument("--dt", required=True, help="the day, YYYY-MM-DD")
+    _add_made_by(parser)
+
+
+def _add_made_by(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dag-id", help="the DAG that asks, for provenance")
+    parser.add_argument("--dag-run-id", help="its run")
+
+
+def _made_by(options: argparse.Namespace) -> dict[str, str]:
+    named = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Units of embedding: which ones a set of manifests names, and which of them have no committed block yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vitrine.catalogs import Catalog
+from vitrine.heads import manifest_units, read_manifest
+from vitrine.ledger import Ledger
+from vitrine.storage import ObjectStore, keys
+
+
+@dataclass(frozen=True)
+class EmbeddingUnit:
+    """A row group of a pack or, in a catalog that brings vectors, the part of a manifest that holds them.
+
+    Attributes:
+        source_id, row_group: as the rows of the manifest name it.
+        key: the Parquet object to read.
+    """
+
+    source_id: str
+    row_group: int
+    key: str
+
+
+def missing_units(
+    object_store: ObjectStore,
+    ledger: Ledger,
+    *,
+    catalog: Catalog,
+    fingerprint: str,
+    manifests: Mapping[str, str],
+) -> list[EmbeddingUnit]:
+    """Returns the units that the manifests name and that have no committed block, in order.
+
+    Args:
+        manifests: day to manifest_id.
+    """
+    named: dict[tuple[str, int], str] = {}
+    for dt in sorted(manifests):
+        manifest = read_manifest(object_store, catalog.catalog_id, dt, manifests[dt])
+        for unit, part_key in manifest_units(object_store, manifest).items():
+            own = part_key if catalog.space == "vectors" else keys.image_pack(catalog.catalog_id, unit[0])
+            named.setdefault(unit, own)
+    if not named:
+        return []
+    committed = ledger.blocks.committed(
+        catalog_id=catalog.catalog_id, fingerprint=fingerprint, source_ids={source_id for source_id, _ in named}
+    )
+    return [EmbeddingUnit(*unit, key=key) for unit, key in sorted(named.items()) if unit not in committed]

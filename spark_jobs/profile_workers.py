@@ -1,0 +1,246 @@
+"""What runs inside the Python workers of the profile job: each function turns batches of one partition into others."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import groupby, pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spark_jobs.candidate_batches import (
+    batches_of,
+    candidate_table,
+    judged_images_schema,
+    judged_rows_schema,
+    packed_schema,
+    written_parts_schema,
+)
+from spark_jobs.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
+from spark_jobs.image_packs import PackedImage, plan_packs, store_pack
+from spark_jobs.image_profiles import JudgedImage, profile_image
+from spark_jobs.image_uris import ImagePlaces
+from spark_jobs.item_files import Split, count_rows, read_rows
+from spark_jobs.item_rows import judge_rows
+from spark_jobs.reading_limits import ReadingLimits
+from vitrine.contracts.items import candidate_schema
+from vitrine.errors import ObjectCorruptError
+from vitrine.identity import content_id, sha256_hex
+from vitrine.ingest_policy import IngestPolicy
+from vitrine.settings import Settings
+from vitrine.storage.object_file import StoredBytes
+
+Batches = Iterable[pa.RecordBatch]
+_BATCHES_AHEAD = 2  # batches whose images are fetched while an earlier one is waited for
+
+
+@dataclass(frozen=True)
+class ItemsFile:
+    """An items file of the delivery."""
+
+    key: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class ProfileTask:
+    """What every worker of the job needs. Its settings hold secrets, so it is never logged."""
+
+    settings: Settings
+    policy: IngestPolicy
+    catalog_id: str
+    places: ImagePlaces
+    files: tuple[ItemsFile, ...]
+    splits: tuple[Split, ...]
+    parts_prefix: str
+    listings_prefix: str
+    part_rows: int
+
+
+def count_split_rows(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Splits by number in, their rows out."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            rows = count_rows(_content(task, number), task.splits[number], limits=ReadingLimits.of(task.settings))
+            yield pa.RecordBatch.from_pylist([{"split": number, "rows": rows}])
+
+
+def read_splits(task: ProfileTask, first_rows: Sequence[int], batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Splits by number in, judged rows out; `first_rows` numbers the first row of each split."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            rows = judge_rows(
+                read_rows(_content(task, number), task.splits[number], limits=ReadingLimits.of(task.settings)),
+                first_row_number=first_rows[number],
+                places=task.places,
+                policy=task.policy,
+            )
+            yield from batches_of(rows, judged_rows_schema())
+
+
+def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Judged rows in, the same rows with the profiles and verdicts of their images out."""
+    fetcher = executor_fetcher(task.settings)
+    waiting: deque[tuple[pa.RecordBatch, list[str | None], dict[str, Future[JudgedImage]]]] = deque()
+    with ThreadPoolExecutor(task.settings.fetch_threads, thread_name_prefix="profile") as pool:
+        try:
+            for batch in batches:
+                wanted = _wanted_images(batch)
+                futures = {
+                    uri: pool.submit(profile_image, uri, fetcher=fetcher, policy=task.policy)
+                    for uri in dict.fromkeys(wanted)
+                    if uri is not None
+                }
+                waiting.append((batch, wanted, futures))
+                if len(waiting) > _BATCHES_AHEAD:
+                    yield _with_profiles(*waiting.popleft())
+            while waiting:
+                yield _with_profiles(*waiting.popleft())
+        finally:
+            for _, _, futures in waiting:
+                for future in futures.values():
+                    future.cancel()
+
+
+def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """New images (bucket, image_sha256, image_uri, size_bytes), in order of the first two, in; their locations out."""
+    store = executor_store(task.settings)
+    fetcher = executor_fetcher(task.settings)
+    max_bytes = task.policy.image_max_bytes
+
+    def content(image: PackedImage) -> bytes:
+        fetched = fetcher.fetch(image.image_uri, max_bytes=max_bytes)
+        if fetched.data is None:
+            raise ObjectCorruptError(
+                f"{image.image_uri}: was profiled and cannot be read now ({fetched.fault or 'it has grown'}); "
+                "run the profile again"
+            )
+        return fetched.data
+
+    with ThreadPoolExecutor(task.settings.fetch_threads, thread_name_prefix="pack") as pool:
+        rows = (row for batch in batches for row in batch.to_pylist())
+        for _, bucket in groupby(rows, key=lambda row: row["bucket"]):
+            images = (PackedImage(row["image_sha256"], row["size_bytes"], row["image_uri"]) for row in bucket)
+            for pack in plan_packs(images, max_bytes=task.settings.pack_max_bytes):
+                locations = store_pack(
+                    store,
+                    pack,
+                    catalog_id=task.catalog_id,
+                    rows_per_group=task.settings.pack_rows,
+                    fetch=lambda wanted: pool.map(content, wanted),
+                )
+                yield from batches_of((asdict(location) for location in locations), packed_schema())
+
+
+def write_parts(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Candidate rows in order of row_number in; they are written, and one row for each part comes out."""
+    store = executor_store(task.settings)
+    for part, pieces in groupby(_cut_by_part(batches, task.part_rows), key=lambda piece: piece[0]):
+        table = candidate_table([piece for _, piece in pieces])
+        if task.policy.space == "vectors":
+            table = _with_vector_units(table)
+        key = f"{task.parts_prefix}/part-{part:05d}.parquet"
+        stream = io.BytesIO()
+        pq.write_table(table, stream, compression="zstd", row_group_size=max(1, table.num_rows))
+        data = stream.getvalue()
+        store.put_bytes(key, data)
+        written = {"part": part, "key": key, "rows": table.num_rows, "sha256": sha256_hex(data)}
+        yield pa.RecordBatch.from_pylist([written | {"counts": json.dumps(_counts(table))}], written_parts_schema())
+
+
+def _content(task: ProfileTask, number: int) -> StoredBytes:
+    file = task.files[task.splits[number].file_number]
+    return StoredBytes(executor_store(task.settings), file.key, file.size_bytes)
+
+
+def _wanted_images(batch: pa.RecordBatch) -> list[str | None]:
+    uris = batch.column("image_uri").to_pylist()
+    reasons = batch.column("reject_reason").to_pylist()
+    deleted = batch.column("deleted").to_pylist()
+    return [
+        uri if reason is None and not gone else None for uri, reason, gone in zip(uris, reasons, deleted, strict=True)
+    ]
+
+
+def _with_profiles(
+    batch: pa.RecordBatch, wanted: list[str | None], futures: dict[str, Future[JudgedImage]]
+) -> pa.RecordBatch:
+    judged = {uri: future.result() for uri, future in futures.items()}
+    images = [judged[uri] if uri is not None else None for uri in wanted]
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    schema = judged_images_schema()
+    for field in schema:
+        if field.name not in columns:
+            columns[field.name] = pa.array(
+                [None if image is None else getattr(image.profile, field.name) for image in images], field.type
+            )
+    for name, part in (("reject_reason", "reason"), ("reject_detail", "detail")):
+        before = batch.column(name).to_pylist()
+        verdicts = [None if image is None else image.verdict for image in images]
+        columns[name] = pa.array(
+            [
+                old if verdict is None else str(getattr(verdict, part))
+                for old, verdict in zip(before, verdicts, strict=True)
+            ],
+            pa.string(),
+        )
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], names=schema.names)
+
+
+def _cut_by_part(batches: Batches, part_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    for batch in batches:
+        parts = np.asarray(batch.column("row_number")) // part_rows
+        bounds = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(parts)]
+        for start, end in pairwise(bounds):
+            if end > start:
+                yield int(parts[start]), batch.slice(start, end - start)
+
+
+def _with_vector_units(table: pa.Table) -> pa.Table:
+    """Names each accepted vector by its bytes, and the part by the vectors in it: the part is the unit of embedding."""
+    kept = zip(
+        table.column("reject_reason").to_pylist(),
+        table.column("deleted").to_pylist(),
+        table.column("embedding"),
+        strict=True,
+    )
+    names = [
+        None if reason is not None or deleted else hashlib.sha256(_vector_bytes(vector)).hexdigest()
+        for reason, deleted, vector in kept
+    ]
+    source_id = content_id("part", [name for name in names if name is not None])
+    schema = candidate_schema()
+    columns = {
+        "source_id": pa.array([None if name is None else source_id for name in names], pa.string()),
+        "row_group": pa.array([None if name is None else 0 for name in names], pa.int32()),
+        "embedding_key": pa.array(names, pa.string()),
+    }
+    for name, values in columns.items():
+        table = table.set_column(schema.get_field_index(name), schema.field(name), values)
+    return table
+
+
+def _vector_bytes(vector: pa.ListScalar) -> bytes:
+    return np.asarray(vector.values, dtype="<f4").tobytes()
+
+
+def _counts(table: pa.Table) -> dict[str, object]:
+    reasons = Counter(reason for reason in table.column("reject_reason").to_pylist() if reason is not None)
+    accepted = pc.is_null(table.column("reject_reason"))
+    deleted = pc.sum(pc.and_(accepted, table.column("deleted"))).as_py() or 0
+    images = table.filter(pc.and_(accepted, pc.invert(table.column("deleted"))))
+    details = table.column("reject_detail").fill_null("")
+    return {
+        "rejected_by_reason": dict(sorted(reasons.items())),
+        "rows_deleted": deleted,
+        "rows_unlocated": images.column("pack_id").null_count + images.column("embedding_key").null_count,
+        "rows_denied": pc.sum(pc.match_substring(details, ACCESS_DENIED)).as_py() or 0,
+    }

@@ -1,0 +1,150 @@
+"""The profile job: a delivery's rows in, candidate rows out, each with its image measured, judged and packed.
+
+    splits -> judged rows -> last of duplicate ids -> judged images -> packs of what is new -> candidate parts
+
+Nothing that grows with the catalog is collected on the driver, and the same delivery gives the same parts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from spark_jobs.deliveries import read_delivery
+from spark_jobs.profile_plan import plan_profile
+from spark_jobs.profile_run import ProfileOutput, run_profile
+from spark_jobs.session import spark_errors, spark_session
+from spark_jobs.stage_progress import shown_stages
+from vitrine.catalogs import get_catalog
+from vitrine.connections import open_ledger, open_object_store
+from vitrine.contracts.datasets import Delivery
+from vitrine.errors import ContractError, StorageError
+from vitrine.identity import attempt_id
+from vitrine.ingest_policy import IngestPolicy, profile_key
+from vitrine.ledger import CommittedAttempt, Ledger
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+log = logging.getLogger(__name__)
+
+SCOPE = "profile"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A committed profile of a delivery.
+
+    Attributes:
+        attempt_id: of the attempt that stands.
+        rows: all of the delivery's, accepted or not.
+        rejected_by_reason: before the partition's gate.
+        reused: it was committed before this call.
+    """
+
+    attempt_id: str
+    rows: int
+    rejected_by_reason: dict[str, int]
+    reused: bool
+    seconds: float
+
+
+def run_profile_job(settings: Settings, *, catalog_id: str, dt: str, delivery_id: str) -> Profile:
+    """Profiles a delivery, unless that is done already: then no Spark is started.
+
+    The ledger's attempts (scope `profile`, key `profile_key`) hold the parts: key, rows and SHA-256 of each.
+
+    Raises:
+        DeliveryError: the delivery was not recorded.
+        StorageError: the object store failed; nothing is committed, and no row is blamed for it.
+        ObjectCorruptError: an image was changed between profiling and packing.
+    """
+    began = time.monotonic()
+    catalog = get_catalog(settings.catalogs_file, catalog_id)
+    policy = IngestPolicy.of(catalog, settings)
+    key = profile_key(catalog_id, delivery_id, policy)
+    store, ledger = open_object_store(settings), open_ledger(settings)
+    try:
+        committed = ledger.attempts.committed(scope=SCOPE, key=key)
+        reused = committed is not None
+        if committed is None:
+            delivery = read_delivery(store, catalog_id=catalog_id, dt=dt, delivery_id=delivery_id)
+            attempt = attempt_id()
+            result = _profile(settings, store, ledger, delivery, policy=policy, attempt=attempt)
+            committed = ledger.attempts.commit(scope=SCOPE, key=key, attempt_id=attempt, result=result)
+    finally:
+        ledger.close()
+    profile = _summary(committed, reused=reused, seconds=time.monotonic() - began)
+    log.info("profile %s %s: %s", catalog_id, dt, profile)
+    return profile
+
+
+def _profile(
+    settings: Settings, store: ObjectStore, ledger: Ledger, delivery: Delivery, *, policy: IngestPolicy, attempt: str
+) -> dict[str, Any]:
+    task = plan_profile(settings, store, delivery, policy=policy, attempt=attempt)
+    if not task.splits:
+        return _result(ProfileOutput([], []))
+    listings = _pack_listings(ledger, delivery.catalog_id)
+    name = f"profile {delivery.catalog_id} {delivery.dt}"
+    with spark_errors(), spark_session(settings, name=name) as spark, shown_stages(spark, label=name):
+        output = run_profile(spark, task, listings=listings)
+    result = _result(output)
+    _check(result, policy)
+    return result
+
+
+def _pack_listings(ledger: Ledger, catalog_id: str) -> list[str]:
+    """Returns the keys of what says where the catalog's images lie, whether a manifest of today names them or not."""
+    before = ledger.attempts.committed_below(scope=SCOPE, key_prefix=f"{catalog_id}/")
+    keys_of = (
+        # A profile from before there were listings has its candidate rows, which say the same and more.
+        attempt.result.get("listings", [part["key"] for part in attempt.result["parts"]])
+        for attempt in before.values()
+    )
+    return list(chain.from_iterable(keys_of))
+
+
+def _result(output: ProfileOutput) -> dict[str, Any]:
+    reasons: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
+    for part in output.parts:
+        counts = json.loads(part["counts"])
+        reasons.update(counts.pop("rejected_by_reason"))
+        totals.update(counts)
+    return {
+        "parts": [{name: part[name] for name in ("key", "rows", "sha256")} for part in output.parts],
+        "rows": sum(part["rows"] for part in output.parts),
+        "listings": output.listings,
+        "rejected_by_reason": dict(sorted(reasons.items())),
+        **{name: totals[name] for name in ("rows_deleted", "rows_unlocated", "rows_denied")},
+    }
+
+
+def _check(result: dict[str, Any], policy: IngestPolicy) -> None:
+    if result["rows_unlocated"]:
+        raise ContractError(
+            f"{result['rows_unlocated']} accepted images lie in no pack, which is an error of the job; run it again"
+        )
+    share = result["rows_denied"] / max(1, result["rows"])
+    if share > policy.quality.max_missing_image_share:
+        # A missing right is mended by an operator, and committed verdicts would outlive the mending.
+        raise StorageError(
+            f"the object store denied access to the images of {share:.1%} of the rows (limit "
+            f"{policy.quality.max_missing_image_share:.1%}); let the platform read them, and run it again"
+        )
+
+
+def _summary(committed: CommittedAttempt, *, reused: bool, seconds: float) -> Profile:
+    result = committed.result
+    return Profile(
+        attempt_id=committed.attempt_id,
+        rows=result["rows"],
+        rejected_by_reason=result["rejected_by_reason"],
+        reused=reused,
+        seconds=seconds,
+    )

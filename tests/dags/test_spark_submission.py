@@ -1,0 +1,94 @@
+"""Spark jobs as processes: their command line, whose master they get, and that they end with their task."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.dags.conftest import ROOT
+
+
+def test_options_become_a_command_line() -> None:
+    from vitrine_airflow.spark import command_line
+
+    words = command_line({"catalog": "demo", "head": True, "dt": None, "quiet": False, "rows": 3})
+
+    assert words == ["--catalog", "demo", "--head", "--rows", "3"]
+
+
+def test_no_secret_is_put_on_a_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vitrine_airflow.spark import spark_environment
+
+    monkeypatch.setenv("VITRINE_S3_SECRET_KEY", "hush-hush")
+
+    assert "hush-hush" not in str(spark_environment(python="python", loopback=True))
+
+
+@pytest.mark.parametrize(
+    ("master", "expected"),
+    [("local[2]", "local[2]"), ("spark://host:7077", "spark://host:7077"), ("spark://a:1,b:2", "spark://a:1,b:2")],
+)
+def test_the_connection_of_the_set_up_names_the_master(
+    master: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+
+    from deploy.local.configuration import spark_connection
+
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", spark_connection(master))
+
+    assert SparkSubmitHook()._resolve_connection()["master"] == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a process to its parent")
+def test_spark_submit_ends_when_its_task_is_killed_outright(tmp_path: Path) -> None:
+    submit = tmp_path / "spark-submit"
+    submit.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 300\n")
+    submit.chmod(0o755)
+    script = (
+        "from vitrine_airflow.spark import _BoundSparkSubmitHook\n"
+        "_BoundSparkSubmitHook(conf={}, spark_binary='spark-submit').submit('nothing.py')\n"
+    )
+    task = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={
+            **os.environ,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
+            "AIRFLOW_CONN_SPARK_DEFAULT": "spark://local%5B2%5D",
+        },
+    )
+    pid = int(_wait_for_text(tmp_path / "pid"))
+
+    task.send_signal(signal.SIGKILL)
+    task.wait(timeout=20)
+
+    _wait_until_gone(pid)
+
+
+def _wait_for_text(path: Path) -> str:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if path.is_file() and (text := path.read_text().strip()):
+            return text
+        time.sleep(0.1)
+    raise TimeoutError(f"{path} was not written")
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"process {pid} outlived its task")

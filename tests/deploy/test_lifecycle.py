@@ -1,0 +1,138 @@
+"""The whole platform: who listens where, what a second start does, what one service's end does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.local import lifecycle, postgres, processes, supervisor
+from deploy.local.configuration import POOLS
+from deploy.local.probes import answers_http
+from tests.platform_fixture import Platform
+
+LOOPBACK = "0100007F"  # 127.0.0.1 as /proc/net/tcp writes it
+LISTEN = "0A"
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def listening_addresses(pids: set[int]) -> set[tuple[str, int]]:
+    """Returns (address as the kernel writes it, port) of each TCP socket on which these processes listen."""
+    inodes = set()
+    for pid in pids:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                inodes.add(str(handle.readlink()))
+            except OSError:
+                continue
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTEN and f"socket:[{fields[9]}]" in inodes:
+                address, port = fields[1].split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def test_every_service_listens_on_loopback_only(platform: Platform) -> None:
+    configuration = platform.configuration
+    ours = processes.find_ours([], mark=configuration.credentials.mark, state_dir=configuration.layout.state_dir)
+    ours |= {
+        identity
+        for record in supervisor.read_records(configuration.layout).values()
+        for identity in supervisor.find_processes(configuration.layout, configuration.credentials.mark, record)
+    }
+
+    listening = listening_addresses({identity.pid for identity in ours})
+
+    settings = platform.settings
+    assert {address for address, _ in listening} == {LOOPBACK}
+    expected = {settings.search_port, settings.airflow_port, settings.mlflow_port, settings.s3_port}
+    assert {port for _, port in listening} == expected
+
+
+def test_every_service_runs_and_is_told_with_its_place(platform: Platform) -> None:
+    states = lifecycle.status(platform.configuration.layout, {})
+
+    assert [state.name for state in states if not state.is_running] == []
+    assert {state.url for state in states} >= {platform.search_url, platform.airflow_url, platform.mlflow_url}
+    assert all(state.memory_bytes > 1_000_000 for state in states)
+
+
+def test_starting_again_restarts_nothing(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    before = supervisor.read_records(layout)
+    said: list[str] = []
+
+    lifecycle.up(layout, {}, report=said.append)
+
+    assert supervisor.read_records(layout) == before
+    assert said == ["everything is running"]
+
+
+def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    before = supervisor.read_records(layout)
+    os.kill(before["s3"].leader.pid, signal.SIGKILL)
+    processes.wait_for_end([before["s3"].leader], timeout_s=60)
+
+    lifecycle.up(layout, {}, report=lambda _: None)
+
+    after = supervisor.read_records(layout)
+    assert {name for name in after if after[name] != before[name]} == {"s3"}
+    assert answers_http(platform.s3_url, refusals_count=True)
+
+
+def test_every_pool_exists(platform: Platform) -> None:
+    token = httpx.post(
+        f"{platform.airflow_url}/auth/token",
+        json={"username": platform.credentials.airflow_user, "password": platform.credentials.airflow_password},
+    ).json()["access_token"]
+
+    answer = httpx.get(f"{platform.airflow_url}/api/v2/pools", headers={"Authorization": f"Bearer {token}"})
+
+    assert {pool["name"] for pool in answer.json()["pools"]} >= set(POOLS)
+
+
+def test_airflow_refuses_a_wrong_password(platform: Platform) -> None:
+    answer = httpx.post(f"{platform.airflow_url}/auth/token", json={"username": "admin", "password": "admin"})
+
+    assert answer.status_code == 401
+
+
+def test_mlflow_keeps_artifacts_on_the_s3_server(platform: Platform, tmp_path: Path) -> None:
+    code = (
+        "import mlflow, pathlib, sys\n"
+        "path = pathlib.Path(sys.argv[1]); path.write_text('kept')\n"
+        "with mlflow.start_run() as run: mlflow.log_artifact(str(path))\n"
+        "print(mlflow.artifacts.load_text(f'{run.info.artifact_uri}/{path.name}'))\n"
+    )
+    python = Path(platform.env["PATH"].split(os.pathsep)[0]) / "python"
+
+    done = subprocess.run(
+        [str(python), "-c", code, str(tmp_path / "note.txt")],
+        env={**platform.env, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "kept" in done.stdout
+    assert list((platform.configuration.layout.s3 / "mlflow").rglob("note.txt"))
+
+
+def test_nothing_that_the_platform_wrote_is_open_to_others(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    inner = [layout.env_file, layout.secrets_file, layout.airflow_passwords, layout.logs, layout.airflow_home]
+
+    modes = {path.name: path.stat().st_mode & 0o077 for path in [layout.state_dir, *inner, *layout.logs.iterdir()]}
+
+    assert {name for name, mode in modes.items() if mode} == set()
+    assert postgres.socket_dir(layout).stat().st_mode & 0o077 == 0

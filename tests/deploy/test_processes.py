@@ -1,0 +1,129 @@
+"""Processes are known by pid and start, and everything of a platform is found, whatever it did to hide."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import processes
+from deploy.local.processes import MARK, ProcessIdentity
+
+Spawn = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    """Starts `sleep` or a Python program in a session of its own; all are killed at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(code: str | None = None, *, mark: str = "", cwd: Path = tmp_path) -> subprocess.Popen[bytes]:
+        command = ["sleep", "300"] if code is None else [sys.executable, "-c", code]
+        process = subprocess.Popen(command, cwd=cwd, env={**os.environ, MARK: mark}, start_new_session=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def wait_for_file(path: Path) -> str:
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline, f"{path} was not written"
+        time.sleep(0.02)
+    return path.read_text()
+
+
+def alive(pid: int) -> ProcessIdentity:
+    identity = processes.identify(pid)
+    assert identity is not None
+    return identity
+
+
+def test_a_pid_that_was_used_again_is_another_process(spawn: Spawn) -> None:
+    process = spawn()
+    before = ProcessIdentity(process.pid, alive(process.pid).started + "0")
+
+    assert processes.is_alive(alive(process.pid))
+    assert not processes.is_alive(before)
+
+
+def test_a_signal_to_a_process_that_ended_does_not_reach_its_successor(spawn: Spawn, tmp_path: Path) -> None:
+    successor = spawn()
+    recorded = ProcessIdentity(successor.pid, "another boot:1")
+
+    processes.send([recorded], signal.SIGKILL)
+
+    assert processes.find_ours([recorded], mark="no such mark", state_dir=tmp_path / "elsewhere") == set()
+    assert successor.poll() is None
+
+
+def test_a_process_that_ended_is_not_alive_even_while_nobody_took_its_status(spawn: Spawn) -> None:
+    process = spawn()
+    identity = alive(process.pid)
+
+    process.kill()
+
+    assert processes.wait_for_end([identity], timeout_s=60) == set()
+
+
+def test_children_that_left_the_session_are_found_by_descent(spawn: Spawn, tmp_path: Path) -> None:
+    code = (
+        "import os, subprocess, time, pathlib\n"
+        f"child = subprocess.Popen(['sleep', '300'], start_new_session=True, env={{}})\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
+        "time.sleep(300)\n"
+    )
+    leader = spawn(code)
+    child = alive(int(wait_for_file(tmp_path / "pid")))
+
+    found = processes.find_ours([alive(leader.pid)], mark="no such mark", state_dir=tmp_path)
+
+    processes.send([child], signal.SIGKILL)
+    assert child in found
+
+
+def test_orphans_of_a_killed_leader_are_found_by_session_and_by_mark(spawn: Spawn, tmp_path: Path) -> None:
+    code = (
+        "import os, subprocess, time, pathlib\n"
+        "kept = subprocess.Popen(['sleep', '300'], env={})\n"
+        "left = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        f"pathlib.Path({str(tmp_path / 'pids')!r}).write_text(f'{{kept.pid}} {{left.pid}}')\n"
+        "time.sleep(300)\n"
+    )
+    leader = spawn(code, mark="mark-of-this-test")
+    recorded = alive(leader.pid)
+    orphans = {alive(int(pid)) for pid in wait_for_file(tmp_path / "pids").split()}
+    leader.kill()
+    leader.wait()
+
+    found = processes.find_ours([recorded], mark="mark-of-this-test", state_dir=tmp_path)
+
+    processes.send(orphans, signal.SIGKILL)
+    assert found == orphans
+
+
+def test_a_session_that_took_over_a_recorded_number_is_left_alone(spawn: Spawn, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    stranger = spawn(cwd=elsewhere)
+    recorded = ProcessIdentity(stranger.pid, "an earlier process:1")
+
+    found = processes.find_ours([recorded], mark="no such mark", state_dir=tmp_path / "state")
+
+    assert found == set()
+
+
+def test_the_caller_is_never_among_what_is_ended(tmp_path: Path) -> None:
+    found = processes.find_ours([alive(os.getpid())], mark="no such mark", state_dir=tmp_path)
+
+    assert os.getpid() not in {identity.pid for identity in found}

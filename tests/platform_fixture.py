@@ -1,0 +1,101 @@
+"""A whole private platform for end-to-end tests: every service, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from deploy.local.airflow_api import AirflowApi
+    from deploy.local.configuration import Configuration
+    from deploy.local.credentials import Credentials
+    from vitrine.settings import Settings
+
+_PORT_SETTINGS = ("VITRINE_SEARCH_PORT", "VITRINE_AIRFLOW_PORT", "VITRINE_MLFLOW_PORT", "VITRINE_S3_PORT")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One running platform.
+
+    Attributes:
+        configuration: what the platform's own commands work with, e.g. `deploy.local.catalog_runs.ingest`.
+        settings: that every stage reads.
+        credentials: its generated secrets.
+        env: the environment in which a stage, `airflow` or `spark-submit` finds this platform.
+        search_url, airflow_url, mlflow_url, s3_url: without a trailing slash.
+        airflow: a logged-in client of Airflow's REST API.
+    """
+
+    configuration: Configuration
+    settings: Settings
+    credentials: Credentials
+    env: dict[str, str]
+    search_url: str
+    airflow_url: str
+    mlflow_url: str
+    s3_url: str
+    airflow: AirflowApi
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """A running platform with nothing in it; it ends with the session, and a running demo is untouched."""
+    from deploy.local import catalog_runs, lifecycle, processes
+    from deploy.local.credentials import load_or_generate
+    from deploy.local.layout import Layout
+
+    # Not under pytest's own folder, whose length is the user's: a Unix socket's path is short.
+    state_dir = Path(tempfile.mkdtemp(prefix="vitrine-test-"))
+    layout = Layout(state_dir)
+    # A terminated test run ends its platform too, as an interrupted one does.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        configuration = lifecycle.up(layout, private_environment(state_dir), report=lambda _: None)
+        airflow = catalog_runs.open_airflow(configuration)
+        yield Platform(
+            configuration=configuration,
+            settings=configuration.settings,
+            credentials=configuration.credentials,
+            env=configuration.service_environment(),
+            search_url=configuration.search_url,
+            airflow_url=configuration.airflow_url,
+            mlflow_url=configuration.mlflow_url,
+            s3_url=configuration.s3_url,
+            airflow=airflow,
+        )
+        airflow.close()
+    finally:
+        lifecycle.down(layout, report=lambda _: None)
+        left = processes.find_ours([], mark=load_or_generate(layout).mark, state_dir=state_dir)
+        shutil.rmtree(state_dir, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
+    assert left == set(), f"make down left processes running: {left}"
+
+
+def private_environment(state_dir: Path) -> dict[str, str]:
+    """Returns an environment whose platform shares neither folder nor port with any other."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
+    ports = dict(zip(_PORT_SETTINGS, map(str, free_ports(len(_PORT_SETTINGS))), strict=True))
+    return {**inherited, **ports, "VITRINE_STATE_DIR": str(state_dir)}
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns different ports of the loopback interface that nothing listens on."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

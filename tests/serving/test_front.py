@@ -1,0 +1,225 @@
+"""Slow, endless and oversized requests cost a connection, never a thread."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from replica_process import ReplicaProcess
+from shop_window import ShopWindow
+
+from serving.front import _MAX_WAITING
+from serving.worker import THREADS
+
+# The front of a worker alone: a body of at most 1 MB within 2 s, 2 MB held together, a thread for pictures and one
+# for all else. `…/held/image` is answered once somebody has asked for `/open`.
+_LONE_FRONT = """
+import os, socket, threading
+import serving.front
+from flask import Flask, request
+from serving import problems
+from serving.application import _measure
+from serving.front import Front
+from serving.metrics import Metrics
+from serving.worker import _serve
+app = Flask("front")
+app.config["MAX_CONTENT_LENGTH"] = 1_000_000
+problems.install(app)
+_measure(app, Metrics())
+gate = threading.Event()
+@app.route("/<path:path>", methods=["GET", "POST"])
+def echo(path):
+    if path == "held/image":
+        gate.wait()
+    if path in ("open", "shut"):
+        (gate.set if path == "open" else gate.clear)()
+    return {"path": path, "bytes": len(request.get_data()), "query": request.query_string.decode()}
+environment_of = serving.front._environ
+def breakable(scope):
+    if "x-break-the-front" in scope.headers:
+        raise ValueError("broken on purpose")
+    return environment_of(scope)
+serving.front._environ = breakable
+listening = socket.create_server(("127.0.0.1", 0))
+listening.setblocking(False)
+front = Front(
+    app, threads=1, picture_threads=1, max_body_bytes=1_000_000, body_timeout_s=2.0, max_held_bytes=2_000_000
+)
+_serve(front, listening.fileno(), accepting=lambda: print(listening.getsockname()[1], flush=True))
+os._exit(0)  # as a worker ends
+"""
+
+
+@pytest.fixture(scope="module")
+def front_port() -> Iterator[int]:
+    """The port of a front with small limits, in a process of its own."""
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen([sys.executable, "-c", _LONE_FRONT], cwd=root, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    yield int(process.stdout.readline())
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+
+
+def _send(port: int, head: str, body: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(f"{head}\r\nHost: vitrine\r\n".encode() + body)
+    return connection
+
+
+def _answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
+    with closing(connection), connection.makefile("rb") as stream:
+        status = int(stream.readline().split()[1])
+        length = 0
+        while (line := stream.readline().strip()) != b"":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        return status, json.loads(stream.read(length))
+
+
+@contextmanager
+def _held_pictures(port: int, count: int) -> Iterator[list[socket.socket]]:
+    """Asks for pictures that no thread answers before the block ends; in which order they are read is the server's."""
+    _answer(_send(port, "GET /shut HTTP/1.1", b"\r\n"))
+    pictures = [_send(port, "GET /held/image HTTP/1.1", b"\r\n") for _ in range(count)]
+    try:
+        yield pictures
+    finally:
+        _answer(_send(port, "GET /open HTTP/1.1", b"\r\n"))
+
+
+def _readable(connections: list[socket.socket]) -> list[socket.socket]:
+    return select.select(connections, [], [], 0)[0]
+
+
+def _wait_readable(connections: list[socket.socket], *, count: int) -> list[socket.socket]:
+    """Returns the connections that have an answer once there are as many, and all that were answered with them."""
+    deadline = time.monotonic() + 60
+    while len(_readable(connections)) < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return _readable(connections)
+
+
+def test_searches_are_answered_while_more_slow_senders_than_threads_hold_their_requests(
+    shop: ShopWindow, shop_replica: ReplicaProcess
+) -> None:
+    head = "POST /v1/search HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 60"
+    query = {"embedding": shop.plain.vectors[5].tolist(), "catalog": "plain", "top_k": 1}
+    workers = len(shop_replica.wait_ready()["workers"])
+    with ExitStack() as senders:
+        for _ in range(3 * workers * THREADS):
+            senders.enter_context(closing(_send(shop.settings.search_port, head, b'\r\n{"text": ')))
+        time.sleep(0.3)
+        began = time.monotonic()
+
+        answers = [shop_replica.search(**query) for _ in range(20)]
+
+        took_s = time.monotonic() - began
+    assert [answer.status_code for answer in answers] == [200] * 20
+    assert took_s < 5  # far below the senders' deadline: nobody waited for it
+
+
+def test_slow_pictures_keep_no_search_waiting(front_port: int) -> None:
+    with _held_pictures(front_port, 2) as pictures:
+        search, _ = _answer(_send(front_port, "GET /search HTTP/1.1", b"\r\n"))
+
+        answered_meanwhile = _readable(pictures)
+    answers = [_answer(picture)[0] for picture in pictures]
+
+    assert search == 200
+    assert answered_meanwhile == []
+    assert answers == [200, 200]
+
+
+def test_pictures_that_wait_are_bounded_and_the_others_are_told_to_come_again(front_port: int) -> None:
+    with _held_pictures(front_port, 30 + _MAX_WAITING) as pictures:
+        answered_meanwhile = _wait_readable(pictures, count=29)
+    answers = Counter((status, body.get("title")) for status, body in map(_answer, pictures))
+
+    # One is being answered; its thread may take it from the queue late, when the queue was full without it.
+    assert answers.pop((503, "Not ready")) in (29, 30)
+    assert set(answers) == {(200, None)}
+    assert len(answered_meanwhile) >= 29
+
+
+def test_a_body_that_is_not_whole_in_time_is_answered_with_what_was_expected(front_port: int) -> None:
+    status, body = _answer(_send(front_port, "POST /slow HTTP/1.1\r\nContent-Length: 10", b"\r\nhalf"))
+
+    assert status == 408
+    assert body["title"] == "Request Timeout"
+    assert "within 2 s" in str(body["detail"])
+
+
+def test_a_body_in_chunks_that_grows_over_the_limit_is_cut_off(front_port: int) -> None:
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n" + 3 * (b"61A80\r\n" + b"x" * 400_000 + b"\r\n")
+
+    status, _ = _answer(_send(front_port, "POST /big HTTP/1.1", chunks))
+
+    assert status == 413
+
+
+def test_many_large_bodies_that_never_end_are_refused_before_they_fill_the_memory(front_port: int) -> None:
+    head, body = "POST /large HTTP/1.1\r\nContent-Length: 1000000", b"\r\n" + b"x" * 900_000
+    with closing(_send(front_port, head, body)), closing(_send(front_port, head, body)):
+        time.sleep(0.2)
+        status, refused = _answer(_send(front_port, head, body))
+        small, _ = _answer(_send(front_port, "POST /small HTTP/1.1\r\nContent-Length: 2", b"\r\nok"))
+
+    assert (status, refused["title"]) == (503, "Not ready")
+    assert small == 200
+
+
+def test_what_was_held_is_free_again_after_the_answers(front_port: int) -> None:
+    whole = b"\r\n" + b"x" * 1_000_000
+
+    answers = [_answer(_send(front_port, "POST /a HTTP/1.1\r\nContent-Length: 1000000", whole)) for _ in range(5)]
+
+    assert [(status, body["bytes"]) for status, body in answers] == [(200, 1_000_000)] * 5
+
+
+def test_paths_and_queries_reach_the_app_as_they_were_meant(front_port: int) -> None:
+    _, body = _answer(_send(front_port, "GET /item%2F7/caf%C3%A9%20%3F?catalog=a%20b&x= HTTP/1.1", b"\r\n"))
+
+    assert body == {"path": "item/7/café ?", "bytes": 0, "query": "catalog=a%20b&x="}
+
+
+def test_a_query_in_raw_utf8_reaches_the_app_as_it_was_meant(front_port: int) -> None:
+    with socket.create_connection(("127.0.0.1", front_port), timeout=20) as connection:
+        connection.sendall("GET /a?q=€ HTTP/1.1\r\nHost: vitrine\r\n\r\n".encode())
+
+        status, body = _answer(connection)
+
+    assert (status, body["query"]) == (200, "q=€")
+
+
+@pytest.mark.parametrize("header", ["Content_Length: " + "9" * 5_000, "Content_Length: 7"])
+def test_a_header_with_an_underscore_does_not_stand_for_another_one(front_port: int, header: str) -> None:
+    status, body = _answer(_send(front_port, f"GET /a HTTP/1.1\r\n{header}", b"\r\n"))
+
+    assert (status, body["bytes"]) == (200, 0)
+
+
+def test_what_fails_before_the_app_is_answered_and_ends_the_connection(front_port: int) -> None:
+    with closing(_send(front_port, "GET /a HTTP/1.1\r\nX-Break-The-Front: yes", b"\r\n")) as connection:
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"application/problem+json" in answer
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nobody(front_port: int) -> None:
+    for _ in range(5):
+        _send(front_port, "POST /gone HTTP/1.1\r\nContent-Length: 1000", b"\r\nx").close()
+
+    status, _ = _answer(_send(front_port, "GET /next HTTP/1.1", b"\r\n"))
+
+    assert status == 200

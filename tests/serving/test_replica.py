@@ -1,0 +1,139 @@
+"""A real replica: releases swapped under load, processes killed, the object store and the ledger away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+
+from replica_process import ReplicaProcess, free_port
+from shop_window import ShopWindow
+from tiny_release import TinyRelease, publish_tiny_release
+
+from benchmarks.serving_load import run_load
+from vitrine.ledger import Ledger
+from vitrine.releases.activation import live_generation
+from vitrine.releases.control import promote, release_or_restore
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+SECONDS = 30.0
+RATE = 60.0  # a second; 50 must be answered, unless others keep every core busy three times over
+
+
+def test_no_request_fails_while_releases_are_swapped_and_each_answer_is_of_the_release_it_names(
+    shop: ShopWindow, shop_replica: ReplicaProcess, catalog_id: str
+) -> None:
+    releases: dict[str, TinyRelease] = {}
+    for number, mark in enumerate(("first", "second", "third")):
+        tiny = publish_tiny_release(shop.store, shop.ledger, catalog_id=catalog_id, mark=mark, seed=number)
+        releases[tiny.release_id] = tiny
+    order = list(releases)
+    promote(shop.settings, catalog_id=catalog_id, release_id=order[0], actor="test")
+    vectors = releases[order[0]].vectors
+    bodies = [{"embedding": vector.tolist(), "catalog": catalog_id, "top_k": 5} for vector in vectors[:20]]
+    bodies += [{"item_id": f"item/{row}", "catalog": catalog_id, "top_k": 5} for row in range(20)]
+    swaps = []
+
+    def swap() -> None:
+        began = time.monotonic()
+        while time.monotonic() - began < SECONDS - 6:
+            target = order[(len(swaps) + 1) % len(order)]
+            promote(shop.settings, catalog_id=catalog_id, release_id=target, actor="test")
+            swaps.append(target)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    load = run_load(shop_replica.url, bodies, seconds=SECONDS, connections=8, rate=RATE, keep_bodies=True)
+    swapping.join()
+
+    assert load.failures == []
+    assert load.per_second >= (50 if os.getloadavg()[0] < 3 * (os.cpu_count() or 1) else 5), "too slow"
+    assert swaps
+    answered = {one.body["release_id"] for one in load.sent if one.body}
+    assert len(answered) >= 2
+    for one in load.sent:
+        assert one.body is not None
+        mark = releases[one.body["release_id"]].mark
+        assert len(one.body["results"]) == 5
+        assert all(result["title"].startswith(f"{mark}:") for result in one.body["results"])
+
+
+def test_a_killed_worker_comes_back_with_what_is_live_while_the_other_answers(
+    shop: ShopWindow, shop_replica: ReplicaProcess
+) -> None:
+    before = shop_replica.wait_ready()
+    victim = before["workers"][0]["pid"]
+
+    os.kill(victim, signal.SIGKILL)
+    time.sleep(0.5)  # connections that the victim had accepted are gone
+    meanwhile = [shop_replica.get("/v1/release").status_code for _ in range(20)]
+    deadline = time.monotonic() + 60
+    while victim in (pids := [worker["pid"] for worker in shop_replica.wait_ready()["workers"]]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    assert meanwhile == [200] * 20
+    assert len(pids) == 2
+    assert shop_replica.wait_ready()["live"]["shop"] == shop.encoded.release_id
+
+
+def test_a_killed_tier_starts_again_from_its_disk_while_the_store_and_the_ledger_are_away(
+    replica: ReplicaProcess, tier_settings: Settings, tier_ledger: Ledger, object_store: ObjectStore, catalog_id: str
+) -> None:
+    tiny = publish_tiny_release(object_store, tier_ledger, catalog_id=catalog_id)
+    replica.start(search_workers="1")
+    release_or_restore(
+        tier_settings,
+        catalog_id=catalog_id,
+        release_id=tiny.release_id,
+        expected_generation=live_generation(tier_settings, catalog_id=catalog_id),
+        action="release",
+        actor="test",
+    )
+    before = replica.get("/v1/release").json()
+
+    replica.kill()
+    deadline = time.monotonic() + 60
+    while not _is_free(tier_settings.search_port):
+        assert time.monotonic() < deadline, "workers outlived their agent"
+        time.sleep(0.05)
+    nowhere = free_port()
+    replica.start(
+        search_workers="1",
+        s3_endpoint_url=f"http://127.0.0.1:{nowhere}",
+        database_url=f"postgresql+psycopg2://nobody@127.0.0.1:{nowhere}/nothing",
+    )
+
+    assert replica.get("/v1/release").json() == before
+    assert replica.wait_ready()["ledger"] == "unreachable"
+    assert replica.search(embedding=tiny.vectors[5].tolist()).json()["results"][0]["item_id"] == "item/5"
+    assert replica.stop() == 0
+    assert _is_free(tier_settings.search_port)
+
+
+def test_a_second_replica_of_the_same_name_or_port_is_refused_with_the_reason(
+    shop_replica: ReplicaProcess,
+) -> None:
+    same_name = ReplicaProcess(shop_replica.settings).start(wait=False, search_port=str(free_port()))
+    same_port = ReplicaProcess(shop_replica.settings).start(wait=False, replica_id="another")
+
+    for process, says in ((same_name, "runs already"), (same_port, "VITRINE_SEARCH_PORT")):
+        deadline = time.monotonic() + 60
+        while process.is_running():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert says in process.log.read_text()
+    assert shop_replica.wait_ready()["status"] == "ready"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

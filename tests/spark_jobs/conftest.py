@@ -1,0 +1,48 @@
+"""What the tests of Spark jobs share: a tiny encoder, and one Spark session for each module on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from spark_jobs.session import spark_session
+from tests.spark_jobs.tiny_encoder import copy_encoders, publish_tiny_encoder
+from vitrine.encoder import Encoder, fetch_encoder, load_encoder
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+
+@pytest.fixture(scope="module")
+def local_spark() -> Iterator[None]:
+    """A session on this machine that the module's jobs share, so that each need not start a JVM."""
+    with spark_session(Settings(), name="tests"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def encoder_store(s3_server: dict[str, str]) -> ObjectStore:
+    """A bucket that holds the tiny encoder."""
+    store = ObjectStore("embedding-encoders", **s3_server)
+    store.ensure_bucket()
+    return store
+
+
+@pytest.fixture(scope="session")
+def published(encoder_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The tiny encoder's fingerprint."""
+    return publish_tiny_encoder(tmp_path_factory.mktemp("tiny"), encoder_store)
+
+
+@pytest.fixture
+def fingerprint(published: str, encoder_store: ObjectStore, object_store: ObjectStore) -> str:
+    """The tiny encoder's fingerprint; the encoder is in this test's bucket."""
+    copy_encoders(encoder_store, object_store)
+    return published
+
+
+@pytest.fixture(scope="session")
+def encoder(published: str, encoder_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """The tiny encoder."""
+    cache = tmp_path_factory.mktemp("encoders")
+    return load_encoder(fetch_encoder(published, encoder_store, cache), cache_dir=cache)

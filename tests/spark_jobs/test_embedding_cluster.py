@@ -1,0 +1,160 @@
+"""Embedding on a standalone cluster with two workers: an executor or the driver is killed, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyspark
+import pytest
+
+from tests.conftest import free_port
+from tests.spark_jobs.embedding_runs import many_units, running_driver, stored_vectors, wait_for_blocks
+from vitrine.encoder import Encoder
+from vitrine.ledger import Ledger
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+UNITS = 160
+pytestmark = pytest.mark.timeout(1200)  # a cluster, and jobs that start a JVM each, on a machine that may be busy
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running master with two workers."""
+
+    url: str
+    workers: tuple[int, ...]
+
+    def executors(self) -> list[int]:
+        """Returns the process ids of the executors that its workers run."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                command = (folder / "cmdline").read_bytes()
+            except OSError:  # it ended meanwhile
+                continue
+            if parent in self.workers and b"CoarseGrainedExecutorBackend" in command:
+                found.append(int(folder.name))
+        return found
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A standalone cluster on the loopback interface, with ports of its own."""
+    folder = tmp_path_factory.mktemp("cluster")
+    port = free_port()
+    processes = [_daemon(folder, "master.Master", "--port", str(port))]
+    try:
+        _wait_for_port(port)
+        url = f"spark://127.0.0.1:{port}"
+        resources = ("--cores", "1", "--memory", "1g", "--work-dir", str(folder))
+        processes += [_daemon(folder, "worker.Worker", *resources, url) for _ in range(2)]
+        yield Cluster(url, tuple(process.pid for process in processes[1:]))
+    finally:
+        for process in reversed(processes):
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in processes:
+            process.wait(timeout=60)
+
+
+@pytest.fixture
+def on_cluster(settings: Settings, cluster: Cluster) -> Settings:
+    """Settings that name the cluster, slow enough to be interrupted."""
+    changed = {"spark_master": cluster.url, "embed_batch_size": 1, "spark_executor_memory": "512m"}
+    return settings.model_copy(update=changed)
+
+
+def test_a_killed_executor_loses_no_unit_and_repeats_none(
+    on_cluster: Settings,
+    cluster: Cluster,
+    object_store: ObjectStore,
+    ledger: Ledger,
+    catalog_id: str,
+    fingerprint: str,
+    encoder: Encoder,
+) -> None:
+    manifest_id, images = many_units(on_cluster, catalog_id, units=UNITS)
+    with running_driver(on_cluster, catalog_id, fingerprint, manifest_id) as driver:
+        wait_for_blocks(ledger, catalog_id, fingerprint, at_least=4)
+        before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
+
+        os.kill(cluster.executors()[0], signal.SIGKILL)
+        status = driver.wait(timeout=400)
+
+    after = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
+    assert (status, len(after)) == (0, UNITS)
+    assert len(before) < UNITS
+    assert before.items() <= after.items()
+    _assert_vectors(stored_vectors(object_store, ledger, catalog_id, fingerprint), images, encoder)
+
+
+def test_after_a_killed_driver_the_next_run_embeds_what_is_left(
+    on_cluster: Settings,
+    cluster: Cluster,
+    object_store: ObjectStore,
+    ledger: Ledger,
+    catalog_id: str,
+    fingerprint: str,
+    encoder: Encoder,
+) -> None:
+    manifest_id, images = many_units(on_cluster, catalog_id, units=UNITS)
+
+    with running_driver(on_cluster, catalog_id, fingerprint, manifest_id) as driver:
+        wait_for_blocks(ledger, catalog_id, fingerprint, at_least=4)
+        os.killpg(driver.pid, signal.SIGKILL)
+    before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
+    with running_driver(on_cluster, catalog_id, fingerprint, manifest_id) as driver:
+        status = driver.wait(timeout=400)
+
+    after = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
+    assert (status, len(after)) == (0, UNITS)
+    assert len(before) < UNITS
+    assert before.items() <= after.items()
+    _assert_vectors(stored_vectors(object_store, ledger, catalog_id, fingerprint), images, encoder)
+
+
+def _assert_vectors(stored: dict[str, tuple[np.ndarray, float]], images: dict[str, bytes], encoder: Encoder) -> None:
+    assert stored.keys() == images.keys()
+    expected = encoder.encode_images([images[name] for name in stored]).embeddings
+    np.testing.assert_allclose(np.stack([vector for vector, _ in stored.values()]), expected, atol=1e-3)
+
+
+def _daemon(folder: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    home = Path(pyspark.__file__).parent
+    with (folder / "cluster.log").open("ab") as log:
+        return subprocess.Popen(
+            [
+                home / "bin" / "spark-class",
+                f"org.apache.spark.deploy.{name}",
+                "--host",
+                "127.0.0.1",
+                "--webui-port",
+                "0",
+                *arguments,
+            ],
+            env={**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens on port {port} after two minutes")

@@ -1,0 +1,77 @@
+"""A driver that is killed outright leaves nothing that counts, and running again ends in the same parts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sqlalchemy import delete
+
+from spark_jobs.deliveries import record_delivery
+from spark_jobs.profiling import run_profile_job
+from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
+from vitrine.ingest_policy import IngestPolicy, profile_key
+from vitrine.ledger import Ledger, tables
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
+    settings: Settings,
+    ledger: Ledger,
+    object_store: ObjectStore,
+    catalog_id: str,
+    tmp_path: Path,
+    local_spark: None,
+) -> None:
+    catalog = declare(settings, catalog_id)
+    settings = settings.model_copy(update={"pack_rows": 16})
+    delivery_id = record_delivery(
+        settings, catalog_id=catalog_id, dt=DT, source=str(small_delivery(tmp_path / "day", items=64))
+    )
+    key = profile_key(catalog_id, delivery_id, IngestPolicy.of(catalog, settings))
+
+    with _started(settings, catalog_id, delivery_id, tmp_path / "log") as driver:
+        _wait_for_a_pack(object_store, catalog_id, driver)
+        os.killpg(driver.pid, signal.SIGKILL)
+    assert ledger.attempts.committed(scope="profile", key=key) is None
+    run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
+
+    after_the_kill = [part["sha256"] for part in committed_parts(settings, ledger, catalog, delivery_id)]
+    packs = list(object_store.list_keys(f"{catalog_id}/images/"))
+    with ledger.database.transaction() as connection:
+        connection.execute(delete(tables.committed_attempts).where(tables.committed_attempts.c.key == key))
+    run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
+    assert [part["sha256"] for part in committed_parts(settings, ledger, catalog, delivery_id)] == after_the_kill
+    assert list(object_store.list_keys(f"{catalog_id}/images/")) == packs
+
+
+def _started(settings: Settings, catalog_id: str, delivery_id: str, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "spark_jobs", "profile", "--catalog", catalog_id, "--dt", DT]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
+    return subprocess.Popen(
+        [*command, "--delivery-id", delivery_id],
+        cwd=ROOT,
+        env={**environment, **settings.to_environment()},
+        stdout=log.open("wb"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _wait_for_a_pack(object_store: ObjectStore, catalog_id: str, driver: subprocess.Popen[bytes]) -> None:
+    """Waits until the job has written its first pack: rows are judged, and no part is written yet."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        if any(object_store.list_keys(f"{catalog_id}/images/")):
+            return
+        if driver.poll() is not None:
+            raise RuntimeError(f"the job ended with {driver.returncode} before its first pack")
+        time.sleep(0.02)
+    raise TimeoutError("the job wrote no pack in five minutes")

@@ -1,0 +1,65 @@
+"""A real MLflow server, and settings that point at it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vitrine.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running `mlflow server`."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")),
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=5):
+                break
+            time.sleep(0.3)
+        else:
+            pytest.fail(f"MLflow did not start: {(folder / 'log').read_text()[-2000:]}")
+        yield uri
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, 15)
+        process.wait(timeout=30)
+
+
+@pytest.fixture
+def registry_settings(settings: Settings, mlflow_uri: str) -> Iterator[Settings]:
+    """Settings with an empty registry; encoders are published once for all tests, since converting takes seconds."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    yield settings.model_copy(update={"mlflow_tracking_uri": mlflow_uri, "bucket": "registered-encoders"})
+    with contextlib.suppress(MlflowException):
+        mlflow.MlflowClient(mlflow_uri, mlflow_uri).delete_registered_model("vitrine-encoder")

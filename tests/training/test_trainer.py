@@ -1,0 +1,163 @@
+"""Training a tiny CLIP on drawn pictures: the same curve after a kill, with a seed, and with two processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.process_work import fail_in_the_second, gradients, save_gradients
+from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
+from training.distributed import launch
+from training.history import HistoryRow
+from training.options import TrainingOptions
+from training.trainer import Place
+from training.training_run import run_training
+from training.worker import FolderSource, TrainingWork, train_in_process
+from vitrine.encoder import load_encoder
+from vitrine.errors import ContractError
+
+OPTIONS = TrainingOptions(
+    epochs=2,
+    batch_size=12,
+    views=2,
+    hard_negatives=1,
+    precision="fp32",
+    threads=1,
+    loader_threads=1,
+    learning_rate=1e-3,
+)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("catalog")
+    write_tiny_catalog(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "encoder"
+    write_tiny_clip(folder)
+    return folder
+
+
+def train(catalog: Path, base: Path, into: Path, *, cache: Path | None = None, **changes: Any) -> Any:
+    options = TrainingOptions.model_validate({**OPTIONS.model_dump(), **changes})
+    return run_training(
+        FolderSource(catalog), into=into, options=options, base=str(base), cache=cache or into.parent / "cache"
+    )
+
+
+def curve(path: Path) -> list[Any]:
+    return json.loads(path.read_text())
+
+
+def work_for(catalog: Path, base: Path, folder: Path, **changes: Any) -> TrainingWork:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "base").exists():
+        (folder / "base").symlink_to(base)
+    options = TrainingOptions.model_validate({**OPTIONS.model_dump(), **changes})
+    return TrainingWork(FolderSource(catalog), options, "t", folder, folder / "cache")
+
+
+ALL_LOSSES = {"self_supervised_weight": 0.5, "projection_head": True}
+ALONE = Place(rank=0, device=torch.device("cpu"))
+
+
+def test_two_processes_have_the_gradients_of_one_under_the_whole_loss(
+    catalog: Path, base: Path, tmp_path: Path
+) -> None:
+    one = gradients(work_for(catalog, base, tmp_path / "one", **ALL_LOSSES), ALONE)
+    two = work_for(catalog, base, tmp_path / "two", processes=2, **ALL_LOSSES)
+
+    launch(save_gradients, two, options=two.options, words=tmp_path / "words")
+
+    found = torch.load(tmp_path / "two" / "gradients.pt", weights_only=True)
+    assert found.keys() == one.keys()
+    for name, gradient in one.items():
+        torch.testing.assert_close(found[name], gradient, atol=2e-5, rtol=1e-3, msg=name)
+
+
+def test_a_failed_process_is_heard_in_its_own_words(tmp_path: Path) -> None:
+    options = TrainingOptions(batch_size=12, processes=2, threads=1)
+
+    with pytest.raises(ContractError, match="process 1: item i07 has no picture that can be read"):
+        launch(fail_in_the_second, options=options, words=tmp_path / "words")
+
+
+def test_a_seed_gives_the_same_encoder_twice(catalog: Path, base: Path, tmp_path: Path) -> None:
+    first = train(catalog, base, tmp_path / "first", self_supervised_weight=0.5, other_backdrops=0.5)
+    again = train(catalog, base, tmp_path / "again", self_supervised_weight=0.5, other_backdrops=0.5)
+
+    assert curve(first.history) == curve(again.history)
+    assert first.record == again.record
+    assert first.record.fingerprint == load_encoder(first.folder, engine="torch").fingerprint
+
+
+def test_a_killed_training_goes_on_with_the_same_curve(catalog: Path, base: Path, tmp_path: Path) -> None:
+    whole = train(catalog, base, tmp_path / "whole", epochs=3)
+    work = work_for(catalog, base, tmp_path / "killed", epochs=3, checkpoint_every=2)
+
+    def kill(row: HistoryRow) -> None:
+        if row.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_in_process(work, ALONE, on_step=kill)
+    resumed = train_in_process(work, ALONE)
+
+    assert [row.loss for row in resumed.history] == [row.get("loss") for row in curve(whole.history)]
+    assert load_encoder(work.folder / "encoder", engine="torch").fingerprint == whole.record.fingerprint
+
+
+def test_a_training_that_is_done_returns_at_once(catalog: Path, base: Path, tmp_path: Path) -> None:
+    first = train(catalog, base, tmp_path / "run", max_steps=1)
+
+    assert train(catalog, base, tmp_path / "run", max_steps=1) == first
+    with pytest.raises(ContractError, match="other data, options or base model"):
+        train(catalog, base, tmp_path / "run", max_steps=1, seed=5)
+
+
+def test_gradient_checkpointing_changes_no_gradient(catalog: Path, base: Path, tmp_path: Path) -> None:
+    plain = gradients(work_for(catalog, base, tmp_path / "plain"), ALONE)
+
+    found = gradients(work_for(catalog, base, tmp_path / "other", gradient_checkpointing=True), ALONE)
+
+    assert found.keys() == plain.keys()
+    for name, gradient in plain.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("objective", "on", "off"), [("triplet", "triplet", "infonce"), ("infonce", "infonce", "triplet")]
+)
+def test_either_loss_can_be_switched_off(
+    catalog: Path, base: Path, tmp_path: Path, objective: str, on: str, off: str
+) -> None:
+    trained = train(catalog, base, tmp_path / "run", objective=objective, max_steps=2)
+
+    last = curve(trained.history)[-1]
+    assert on in last
+    assert off not in last
+
+
+def test_bf16_trains(catalog: Path, base: Path, tmp_path: Path) -> None:
+    trained = train(catalog, base, tmp_path / "run", precision="bf16", max_steps=2)
+
+    assert np.isfinite(curve(trained.history)[-1]["loss"])
+
+
+def test_a_training_that_gains_nothing_stops_and_keeps_the_base(catalog: Path, base: Path, tmp_path: Path) -> None:
+    trained = train(
+        catalog, base, tmp_path / "run", learning_rate=1e-30, validate_every=1, early_stopping_patience=2, epochs=5
+    )
+
+    assert trained.record.steps == 2
+    assert trained.record.best_step == 0
+    assert trained.record.fingerprint == trained.record.base_fingerprint

@@ -1,0 +1,75 @@
+"""One running search replica for the tests of the release protocol; each test has a catalog of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "serving"))
+
+from replica_process import ReplicaProcess, free_port, new_ledger
+from tiny_release import TinyRelease, publish_tiny_release
+
+from vitrine.ledger import Ledger
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A replica with its settings, its ledger and its store."""
+
+    settings: Settings
+    ledger: Ledger
+    store: ObjectStore
+    replica: ReplicaProcess
+
+    def live(self, catalog_id: str) -> str | None:
+        pointer = self.ledger.releases.live(catalog_id)
+        return pointer.release_id if pointer else None
+
+    def served(self, catalog_id: str) -> str:
+        return str(self.replica.get("/v1/release", catalog=catalog_id).json()["release_id"])
+
+
+@pytest.fixture(scope="session")
+def tier(s3_server: dict[str, str], postgres_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tier]:
+    """A running replica of two workers."""
+    store = ObjectStore("release-tests", **s3_server)
+    store.ensure_bucket()
+    database_url = new_ledger(postgres_uri)
+    settings = Settings.from_environment(
+        {
+            "VITRINE_STATE_DIR": str(tmp_path_factory.mktemp("tier")),
+            "VITRINE_BUCKET": store.bucket,
+            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
+            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
+            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
+            "VITRINE_DATABASE_URL": database_url,
+            "VITRINE_SEARCH_PORT": str(free_port()),
+            "VITRINE_REPLICA_POLL_S": "0.1",
+            "VITRINE_STAGE_TIMEOUT_S": "120",
+        }
+    )
+    ledger = Ledger(database_url, journal=store)
+    replica = ReplicaProcess(settings).start()
+    yield Tier(settings, ledger, store, replica)
+    replica.end()
+    ledger.close()
+
+
+@pytest.fixture
+def publish(tier: Tier, catalog_id: str) -> Callable[..., TinyRelease]:
+    """Publishes a small release of the test's catalog and offers it as an approved candidate."""
+
+    def publish(mark: str, **options: object) -> TinyRelease:
+        seed = sum(map(ord, mark))
+        return publish_tiny_release(
+            tier.store, tier.ledger, **{"catalog_id": catalog_id, "mark": mark, "seed": seed, **options}
+        )
+
+    return publish

@@ -1,0 +1,53 @@
+"""Scratch folders: gone at the end, and swept after a killed process, but never under one that works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from vitrine.scratch import scratch_folder
+from vitrine.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_HOLD = """
+import sys, time
+from vitrine.scratch import scratch_folder
+from vitrine.settings import Settings
+with scratch_folder(Settings.from_environment(), "held") as folder:
+    (folder / "data").write_text("in use")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_gone_at_the_end_whatever_happened(settings: Settings) -> None:
+    try:
+        with scratch_folder(settings, "work") as folder:
+            (folder / "data").write_text("x")
+            raise KeyError("something")
+    except KeyError:
+        pass
+
+    assert not folder.exists()
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_holds_is_not(settings: Settings) -> None:
+    environment = {**os.environ, **settings.to_environment()}
+    process = subprocess.Popen([sys.executable, "-c", _HOLD], cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+
+    with scratch_folder(settings, "next") as folder:
+        while_it_lives = sorted(path.name.split("-")[0] for path in folder.parent.iterdir())
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=20)
+    time.sleep(0.05)
+    with scratch_folder(settings, "last") as folder:
+        after = [path.name.split("-")[0] for path in folder.parent.iterdir()]
+
+    assert while_it_lives == ["held", "next"]
+    assert after == ["last"]

@@ -1,0 +1,180 @@
+"""Several processes on one training, started by Spark's TorchDistributor: gloo between CPUs, nccl between GPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from training.options import TrainingOptions
+from training.trainer import Place
+from training.worker import TrainingWork, device_of, train_in_process
+from vitrine import errors
+from vitrine.errors import EncoderError, VitrineError
+
+_LOOPBACK = "127.0.0.1"
+_COLLECTIVE_TIMEOUT = timedelta(hours=1)  # the others wait while the first process validates
+_SPARK = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.artifact.isolation.enabled": "false",
+}
+
+
+def train_distributed(work: TrainingWork, *, spark_master: str = "local[1]") -> None:
+    """Trains with `options.processes` processes and waits for them.
+
+    On a local master they run on this machine. On a cluster each is a barrier task of its own, and `work.folder` lies
+    on a disk that all of them share.
+
+    Raises:
+        VitrineError: what a process raised, in its own words; that of the first one that failed.
+    """
+    launch(run_process, work, options=work.options, words=work.folder / "processes", spark_master=spark_master)
+
+
+def run_process(work: TrainingWork) -> None:
+    """One of the processes that TorchDistributor started."""
+    with joined(work.options) as place:
+        train_in_process(work, place)
+
+
+def launch(
+    function: Callable[..., None],
+    *arguments: object,
+    options: TrainingOptions,
+    words: Path,
+    spark_master: str = "local[1]",
+) -> None:
+    """Calls `function(*arguments)` in each process; both can be pickled.
+
+    Args:
+        words: a folder that all processes share, where each leaves word of how it ended. TorchDistributor reports
+            success as soon as the first process has returned, whatever became of the others.
+
+    Raises:
+        VitrineError: a process failed, or was killed.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    shutil.rmtree(words, ignore_errors=True)
+    words.mkdir(parents=True)
+    local = spark_master.startswith("local")
+    with _importable(), _session(spark_master):
+        # On this machine each process takes the GPU of its own rank: Spark knows of none there.
+        distributor = TorchDistributor(
+            num_processes=options.processes, local_mode=local, use_gpu=not local and options.device != "cpu"
+        )
+        try:
+            distributor.run(guarded, function, str(words), *arguments)
+        except (RuntimeError, OSError, Py4JError, PySparkException) as error:
+            raise _first_failure(words, str(error)) from error
+    done = len(list(words.glob("rank-*.done")))
+    if done < options.processes:
+        raise _first_failure(words, f"{done} of {options.processes} processes came to their end")
+
+
+def guarded(function: Callable[..., None], words: str, *arguments: object) -> None:
+    """Calls `function` and leaves word of how it ended: logs of several processes hide the error that came first."""
+    rank = int(os.environ.get("RANK", "0"))
+    try:
+        function(*arguments)
+    except BaseException as error:
+        traceback.print_exc(file=sys.stderr)
+        _leave_word(Path(words), rank=rank, error=error)
+        raise
+    (Path(words) / f"rank-{rank}.done").touch()
+
+
+@contextmanager
+def joined(options: TrainingOptions) -> Iterator[Place]:
+    """Joins the group of processes that the environment names, as torchrun sets it."""
+    device = device_of(options, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_COLLECTIVE_TIMEOUT)
+    try:
+        yield Place(rank=dist.get_rank(), device=device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _leave_word(words: Path, *, rank: int, error: BaseException) -> None:
+    words.mkdir(parents=True, exist_ok=True)
+    said = {"rank": rank, "error": type(error).__name__, "message": str(error), "own": isinstance(error, VitrineError)}
+    partial = words / f".rank-{rank}.part"
+    partial.write_text(json.dumps(said), encoding="utf-8")
+    partial.replace(words / f"rank-{rank}.json")
+
+
+def _first_failure(words: Path, error: str) -> VitrineError:
+    """The error of a process that failed by itself: when one goes, the others fail because it is gone."""
+    found = [
+        (path.stat().st_mtime_ns, json.loads(path.read_text(encoding="utf-8"))) for path in words.glob("rank-*.json")
+    ]
+    if not found:
+        lines = " ".join(error.split())
+        return EncoderError(
+            f"a training process ended without a word, as one does that is killed (for its memory?): …{lines[-1500:]}; "
+            "start the training again: it goes on at its last checkpoint"
+        )
+    _, first = min(found, key=lambda word: (not word[1]["own"], word[0]))
+    message = f"process {first['rank']}: {first['message']}"
+    if not first["own"]:
+        return EncoderError(
+            f"process {first['rank']} failed with {first['error']}: {first['message']}; see its log above, and start "
+            "the training again: it goes on at its last checkpoint"
+        )
+    kind = getattr(errors, first["error"], VitrineError)
+    try:
+        raised: VitrineError = kind(message)
+    except TypeError:  # an error that takes more than a message
+        raised = VitrineError(message)
+    return raised
+
+
+@contextmanager
+def _session(spark_master: str) -> Iterator[None]:
+    """A Spark session; one that is active already is used, and left."""
+    from pyspark.sql import SparkSession
+
+    if SparkSession.getActiveSession() is not None:
+        yield
+        return
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(spark_master).appName("train")
+    local = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK}
+    for key, value in (_SPARK | (local if spark_master.startswith("local") else {})).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield
+    finally:
+        spark.stop()
+
+
+@contextmanager
+def _importable() -> Iterator[None]:
+    """Lets the processes import this checkout, also where it is not installed."""
+    before = os.environ.get("PYTHONPATH")
+    root = str(Path(__file__).resolve().parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONPATH", None)
+        else:
+            os.environ["PYTHONPATH"] = before

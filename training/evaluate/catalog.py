@@ -1,0 +1,129 @@
+"""The catalog that a report is about: its items with a picture that can be decoded, and the boxes of its scenes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from training.folder_items import read_head, text
+from training.folder_samples import read_folder_samples
+from training.samples import Sample, samples_id
+from vitrine.errors import ContractError, ImageError
+from vitrine.image_decoding import decode_image
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture, or a part of one.
+
+    Attributes:
+        path: of the image file.
+        box: left, top, right, bottom in pixels of the upright picture; None: all of it.
+    """
+
+    path: Path
+    box: tuple[int, int, int, int] | None = None
+
+    def open(self) -> Image.Image:
+        """Decodes it: upright RGB, cut to the box.
+
+        Raises:
+            ImageError: it cannot be decoded.
+        """
+        image = decode_image(self.path.read_bytes())
+        return image if self.box is None else image.crop(self.box)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneBox:
+    """Where a product stands in a scene."""
+
+    parent_id: str
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class EvaluationCatalog:
+    """What a report is about.
+
+    Attributes:
+        name: of the catalog.
+        samples: items whose picture can be decoded, in order of `item_id`; each has a path.
+        boxes: of the scenes, by `item_id`.
+        unusable: rows left out: broken, without an image, or with one that cannot be decoded.
+        split_by: `column` when the items say their split, else `time`.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    boxes: Mapping[str, tuple[SceneBox, ...]]
+    unusable: int
+    split_by: str
+
+    @property
+    def data_id(self) -> str:
+        """Names the items, whatever folder they lie in."""
+        return samples_id(self.samples)
+
+
+def read_evaluation_catalog(folder: Path) -> EvaluationCatalog:
+    """Reads a folder in the items format.
+
+    Scenes say their boxes in the column or attribute `boxes`: a JSON list of `{"parent_id": …, "box": [left, top,
+    right, bottom]}` in pixels.
+
+    Raises:
+        ContractError: the folder holds no items file, or no item has a picture that can be decoded.
+    """
+    found = read_folder_samples(folder)
+    samples = tuple(sample for sample in found.samples if _decodes(sample))
+    if not samples:
+        raise ContractError(f"{folder}: none of {len(found.samples)} pictures can be decoded; see image_uri")
+    rows, _ = read_head(folder)
+    known = {sample.item_id for sample in samples}
+    boxes = {item_id: parsed for row, _ in rows if (item_id := text(row, "item_id")) and (parsed := _boxes(row))}
+    return EvaluationCatalog(
+        name=folder.resolve().name,
+        samples=samples,
+        boxes={item_id: parsed for item_id, parsed in boxes.items() if item_id in known},
+        unusable=found.unusable_rows + len(found.samples) - len(samples),
+        split_by=found.split_by,
+    )
+
+
+def picture_of(sample: Sample) -> Picture:
+    """Returns the whole picture of an item.
+
+    Raises:
+        ContractError: its picture lies in no folder.
+    """
+    if sample.path is None:
+        raise ContractError(f"item {sample.item_id} has no image file; a report reads a folder in the items format")
+    return Picture(sample.path)
+
+
+def _decodes(sample: Sample) -> bool:
+    try:
+        picture_of(sample).open()
+    except (ImageError, OSError):
+        return False
+    return True
+
+
+def _boxes(row: Mapping[str, object]) -> tuple[SceneBox, ...]:
+    value = text(row, "boxes")
+    given = row.get("boxes")
+    try:
+        entries = given if isinstance(given, list) else json.loads(value or "[]")
+        boxes = [
+            SceneBox(str(entry["parent_id"]), (int(left), int(top), int(right), int(bottom)))
+            for entry in entries
+            for left, top, right, bottom in [entry["box"]]
+        ]
+    except (ValueError, TypeError, KeyError):
+        return ()  # a scene whose boxes cannot be read asks nothing
+    return tuple(box for box in boxes if box.box[0] < box.box[2] and box.box[1] < box.box[3])

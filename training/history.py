@@ -1,0 +1,49 @@
+"""The curves of a training: one row a step, in `history.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HISTORY_FILE = "history.json"
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One step; parts of the loss that are off and validations that were not made are None.
+
+    Attributes:
+        step: how many steps were done, so from 1; 0 is the base model.
+        epoch: the share of passes over the products that were done.
+        loss: what was minimised; None at step 0.
+        triplet, infonce, self_supervised: its parts before weighting.
+        learning_rate: of the step.
+        validation_recall_at_10: the mean over the validation's tasks.
+        image_recall_at_10, text_recall_at_10, user_photo_recall_at_10: of each task.
+    """
+
+    step: int
+    epoch: float
+    loss: float | None = None
+    triplet: float | None = None
+    infonce: float | None = None
+    self_supervised: float | None = None
+    learning_rate: float | None = None
+    validation_recall_at_10: float | None = None
+    image_recall_at_10: float | None = None
+    text_recall_at_10: float | None = None
+    user_photo_recall_at_10: float | None = None
+
+
+def write_history(rows: list[HistoryRow], path: Path) -> None:
+    """Writes the rows as a JSON list, whole or not at all."""
+    lines = [json.dumps({key: value for key, value in asdict(row).items() if value is not None}) for row in rows]
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_history(path: Path) -> list[HistoryRow]:
+    """Reads what `write_history` wrote."""
+    return [HistoryRow(**row) for row in json.loads(path.read_text(encoding="utf-8"))]

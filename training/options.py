@@ -1,0 +1,88 @@
+"""How to train: one frozen document, the same for a command, a form and a run in MLflow."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from vitrine.contracts.document import Document
+
+Objective = Literal["triplet", "infonce", "both"]
+TrainingPrecision = Literal["fp32", "bf16", "fp16"]
+
+
+class TrainingOptions(Document):
+    """Every parameter of a training. What changes the result is hashed into its id; the last part does not."""
+
+    objective: Objective = Field("both", description="triplet on pictures, infonce on pictures and texts, or both.")
+    triplet_weight: float = Field(1.0, ge=0, description="Of the triplet loss; 0 switches it off.")
+    infonce_weight: float = Field(1.0, ge=0, description="Of image-text InfoNCE; 0 switches it off.")
+    self_supervised_weight: float = Field(
+        0.0, ge=0, description="Of InfoNCE between two augmentations of one picture; 0 switches it off."
+    )
+    mining: Literal["semihard", "hard", "both"] = Field("both", description="Which triplets of a batch count.")
+    margin: float = Field(0.2, gt=0, le=2, description="Of the triplet loss, in cosine similarity.")
+    temperature: float | None = Field(
+        None, gt=0, description="Of InfoNCE; None learns it from where the base model's stands."
+    )
+    self_supervised_temperature: float = Field(0.1, gt=0)
+    positives: Literal["parent", "category"] = Field(
+        "parent", description="What makes two pictures alike; category is for catalogs without parents."
+    )
+    epochs: int = Field(8, ge=1, description="Passes over all products.")
+    max_steps: int | None = Field(None, ge=1, description="Ends the training earlier.")
+    batch_size: int = Field(96, ge=4, description="Pictures in a step, over all processes.")
+    views: int = Field(2, ge=2, description="Pictures of one product in a batch.")
+    hard_negatives: int = Field(1, ge=0, description="Mined hard negatives of each product in a batch.")
+    learning_rate: float = Field(1e-4, gt=0, description="The peak; it decays along a cosine.")
+    text_learning_rate: float = Field(0.3, ge=0, le=1, description="Of the text tower, as a share of the other.")
+    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps over which the rate rises.")
+    weight_decay: float = Field(0.05, ge=0)
+    max_gradient_norm: float = Field(1.0, gt=0)
+    precision: TrainingPrecision = Field("bf16", description="Of the towers; losses are computed in fp32.")
+    gradient_checkpointing: bool = Field(False, description="Computes activations twice and keeps few of them.")
+    projection_head: bool = Field(
+        False, description="An MLP for the visual losses, thrown away after the training (docs/adr/0009)."
+    )
+    freeze_text: bool = Field(False, description="Leaves the text tower as it is.")
+    other_backdrops: float = Field(0.0, ge=0, le=1, description="Share of pictures that get another backdrop.")
+    seed: int = Field(0, ge=0)
+    validate_every: int = Field(0, ge=0, description="Steps between validations; 0 is once an epoch.")
+    early_stopping_patience: int = Field(3, ge=1, description="Validations without a gain that end the training.")
+    processes: int = Field(1, ge=1, description="Each has an equal part of every batch.")
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(2, ge=1, description="Of torch in each process, on a CPU.")
+    loader_threads: int = Field(2, ge=1, description="Prepare batches while the towers run.")
+    checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        rows = self.views + self.hard_negatives
+        if self.batch_size % (rows * self.processes):
+            raise ValueError(
+                f"batch_size is a multiple of (views + hard_negatives) x processes = {rows * self.processes}, "
+                f"found {self.batch_size}"
+            )
+        if self.batch_size // rows < 2:
+            raise ValueError(f"a batch of {self.batch_size} holds {self.batch_size // rows} product; 2 are the least")
+        if not (self.uses_triplets or self.uses_texts or self.self_supervised_weight):
+            raise ValueError(f"objective {self.objective!r} with these weights has no loss left")
+        if self.projection_head and not (self.uses_triplets or self.self_supervised_weight):
+            raise ValueError("projection_head is for the visual losses, and both are off")
+        return self
+
+    @property
+    def uses_triplets(self) -> bool:
+        """Says whether the triplet loss counts."""
+        return self.objective in ("triplet", "both") and self.triplet_weight > 0
+
+    @property
+    def uses_texts(self) -> bool:
+        """Says whether the image-text loss counts."""
+        return self.objective in ("infonce", "both") and self.infonce_weight > 0
+
+    def identity(self) -> dict[str, object]:
+        """Returns what may change the result, to hash."""
+        return self.model_dump(mode="json", exclude={"device", "threads", "loader_threads", "checkpoint_every"})

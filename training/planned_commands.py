@@ -1,0 +1,93 @@
+"""The steps of `train_encoder` by hand: plan a training, run it, evaluate it, register it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from vitrine.errors import SettingsError
+from vitrine.settings import Settings
+
+
+def add_planned_commands(commands: Any) -> None:
+    """Adds `plan-training`, `run-training`, `evaluate-training` and `register-training`."""
+    plan = _add(commands, "plan-training", "settle base model and options of a training on the platform")
+    plan.add_argument("--training-set", required=True, metavar="ID", help="that was mined")
+    plan.add_argument(
+        "--base", default="champion", help="champion, bootstrap, scratch, a fingerprint, a CLIP's folder or name"
+    )
+    plan.add_argument("--options", default="{}", help='of the training as JSON, e.g. {"epochs": 4}')
+    trained = _add(commands, "run-training", "train as planned, publish the encoder, and store the record")
+    trained.add_argument("--training-id", required=True)
+    evaluated = _add(commands, "evaluate-training", "compare a trained encoder with the champion on what was held out")
+    evaluated.add_argument("--training-id", required=True)
+    evaluated.add_argument("--no-baselines", action="store_true", help="leave out colour + SIFT and TF-IDF")
+    registered = _add(commands, "register-training", "log and register a trained encoder in MLflow")
+    registered.add_argument("--evaluation-id", required=True)
+
+
+def run_planned_command(options: argparse.Namespace, settings: Settings) -> None:
+    """Runs one step and prints its id.
+
+    Raises:
+        VitrineError: the step failed.
+    """
+    made = {name: value for name in ("dag_id", "dag_run_id") if (value := getattr(options, name)) is not None}
+    if options.planned == "plan-training":
+        from training.training_plans import plan_training
+
+        print(
+            plan_training(
+                settings,
+                catalog_id=options.catalog,
+                training_set_id=options.training_set,
+                base=options.base,
+                options=_parsed(options.options),
+            )
+        )
+    elif options.planned == "run-training":
+        from training.planned_training import run_planned_training
+
+        training = run_planned_training(
+            settings, catalog_id=options.catalog, training_id=options.training_id, provenance=made
+        )
+        print(f"{training.training_id}: fingerprint {training.fingerprint}, step {training.best_step} kept")
+    elif options.planned == "evaluate-training":
+        from training.planned_evaluation import evaluate_training
+
+        evaluation = evaluate_training(
+            settings,
+            catalog_id=options.catalog,
+            training_id=options.training_id,
+            baselines=not options.no_baselines,
+            provenance=made,
+        )
+        print(evaluation.evaluation_id)
+    else:
+        from training.challengers import register_training
+
+        print(
+            register_training(
+                settings, catalog_id=options.catalog, evaluation_id=options.evaluation_id, provenance=made
+            )
+        )
+
+
+def _add(commands: Any, name: str, about: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=about)
+    parser.set_defaults(planned=name)
+    parser.add_argument("--catalog", required=True, metavar="ID", help="the catalog's id")
+    parser.add_argument("--dag-id", help="the DAG that asks, for provenance")
+    parser.add_argument("--dag-run-id", help="its run")
+    return parser
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        options = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"--options: expected a JSON object, found {text[:80]!r}: {error}") from error
+    if not isinstance(options, dict):
+        raise SettingsError(f"--options: expected a JSON object, found {text[:80]!r}")
+    return options

@@ -1,0 +1,93 @@
+"""The plan of a training: base model and options resolved once, so that every retry trains the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from training.base_models import CHAMPION, FINGERPRINT, bring_base_model
+from training.options import TrainingOptions
+from training.registry import resolve_champion
+from vitrine.connections import open_object_store
+from vitrine.contracts.trainings import TrainingPlan
+from vitrine.encoder.publishing import publish_encoder, read_manifest
+from vitrine.errors import ContractError, ObjectMissingError, SettingsError
+from vitrine.scratch import scratch_folder
+from vitrine.settings import Settings
+from vitrine.storage import keys
+
+
+def plan_training(
+    settings: Settings, *, catalog_id: str, training_set_id: str, base: str = CHAMPION, options: Mapping[str, Any]
+) -> str:
+    """Writes the plan and returns the training's id. Equal inputs give the same.
+
+    Args:
+        settings: of the platform.
+        catalog_id, training_set_id: what is learned from.
+        base: `champion`, `bootstrap`, `scratch`, the fingerprint of a published encoder, or a `transformers` CLIP by
+            name or folder; what is not published yet is published, so that any worker can start from it.
+        options: of `TrainingOptions`, by name; None stands for the default.
+
+    Raises:
+        SettingsError: an option is unknown or out of its range.
+        EncoderError: the base model cannot be used.
+    """
+    parsed = parse_options(options)
+    object_store = open_object_store(settings)
+    if base == CHAMPION:
+        fingerprint = resolve_champion(settings).fingerprint
+    elif FINGERPRINT.fullmatch(base):
+        fingerprint = read_manifest(base, object_store).fingerprint
+    else:
+        with scratch_folder(settings, "base-model") as scratch:
+            folder = bring_base_model(base, scratch / "base", settings=settings, seed=parsed.seed)
+            fingerprint = publish_encoder(folder, object_store)
+    plan = TrainingPlan(
+        catalog_id=catalog_id,
+        training_set_id=training_set_id,
+        base=base,
+        base_fingerprint=fingerprint,
+        options=parsed.identity(),
+    )
+    key = _key(catalog_id, plan.training_id)
+    if not object_store.exists(key):
+        object_store.put_bytes(key, plan.to_bytes())
+    return plan.training_id
+
+
+def read_training_plan(settings: Settings, *, catalog_id: str, training_id: str) -> TrainingPlan:
+    """Reads a plan back.
+
+    Raises:
+        ContractError: it was never made.
+    """
+    key = _key(catalog_id, training_id)
+    try:
+        return TrainingPlan.from_bytes(open_object_store(settings).get_bytes(key))
+    except ObjectMissingError as error:
+        raise ContractError(
+            f"{key}: catalog {catalog_id} has no plan of training {training_id}; "
+            "plan one: python -m training plan-training"
+        ) from error
+
+
+def parse_options(options: Mapping[str, Any]) -> TrainingOptions:
+    """Checks options that a form or a file gave.
+
+    Raises:
+        SettingsError: an option is unknown or out of its range.
+    """
+    try:
+        return TrainingOptions.model_validate({name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc']) or 'options'}: {each['msg']}" for each in error.errors()
+        )
+        raise SettingsError(f"these options make no training: {wrong}; see python -m training train --help") from error
+
+
+def _key(catalog_id: str, training_id: str) -> str:
+    return f"{keys.training_prefix(catalog_id, training_id)}/plan.json"

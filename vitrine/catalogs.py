@@ -1,0 +1,180 @@
+"""Catalogs are declared in one YAML file, each with its own space, source and thresholds."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vitrine.errors import CatalogError
+
+_ID = re.compile(r"[a-z][a-z0-9_-]{1,39}")
+_PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}(/[^/]+)*/?")
+_RESERVED = {"encoders", "journal"}  # key prefixes beside the catalogs
+
+
+class QualityThresholds(BaseModel):
+    """What a partition must keep to; shares are of delivered rows, 0 to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_reject_share: float = Field(0.10, ge=0, le=1, description="Above it the partition stops before any embedding.")
+    max_undecodable_share: float = Field(0.05, ge=0, le=1, description="Images that cannot be decoded.")
+    max_missing_image_share: float = Field(0.05, ge=0, le=1, description="Images that are not there.")
+    max_duplicate_id_share: float = Field(0.05, ge=0, le=1, description="Rows whose item_id comes again later.")
+    min_rows: int = Field(1, ge=0, description="A delivery with fewer rows stops.")
+    image_min_side: int = Field(32, ge=1, description="Pixels of the shorter side.")
+    image_max_aspect_ratio: float = Field(6.0, ge=1, description="Longer side over shorter side.")
+
+
+class ReleaseThresholds(BaseModel):
+    """What a candidate must pass to become a release."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_ann_recall: float = Field(0.95, ge=0, le=1, description="Recall@10 of the index against exact search.")
+    min_golden_image_recall: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Golden recall@10 of image queries; empty: gated by the settings for a first release, then shown.",
+    )
+    min_golden_text_recall: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Golden recall@10 of text queries; empty: gated by the settings for a first release, then shown.",
+    )
+    max_golden_drop: float = Field(0.05, ge=0, le=1, description="Against the live release on the same golden queries.")
+    max_item_drop_share: float = Field(0.30, ge=0, le=1, description="Items lost against the live release.")
+
+
+class Catalog(BaseModel):
+    """One declared catalog."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    catalog_id: str
+    title: str = Field("", description="Shown on the search page.")
+    description: str = Field("", description="What is in it, for people.")
+    space: Literal["encoder", "vectors"] = Field(
+        "encoder", description="`vectors`: items bring their own embedding and no encoder runs."
+    )
+    dimension: int | None = Field(None, ge=1, description="Dimension of the vectors, when `space` is `vectors`.")
+    source: str | None = Field(
+        None,
+        description="Where a day's delivery lies when none was recorded: a folder or s3:// prefix with {dt} in it.",
+    )
+    image_buckets: tuple[str, ...] = Field(
+        (),
+        description="Where absolute image URIs may point besides the delivery's own bucket: `bucket` or "
+        "`bucket/prefix`. The platform's own bucket is opened by prefix only.",
+    )
+    schedule: str | None = Field(
+        None, description="Cron of the daily partition, at midnight ticks; empty: by hand only."
+    )
+    train_schedule: str | None = Field(
+        "0 3 1 * *",
+        description="Cron of `train_encoder`, in UTC; by default the first of each month at 3:00. null: by hand only.",
+    )
+    quality: QualityThresholds = QualityThresholds()
+    release: ReleaseThresholds = ReleaseThresholds()
+
+
+def read_catalogs(path: Path) -> dict[str, Catalog]:
+    """Returns the declared catalogs by id; a file that is not there declares none.
+
+    Raises:
+        CatalogError: the file is no YAML mapping, or a declaration is wrong.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise CatalogError(f"{path} is not valid YAML: {error}") from error
+    declared = document.get("catalogs") if isinstance(document, Mapping) else None
+    if not isinstance(declared, Mapping):
+        raise CatalogError(f"{path}: expected a mapping `catalogs:` of id to declaration")
+    return {str(catalog_id): _parse(path, str(catalog_id), body or {}) for catalog_id, body in declared.items()}
+
+
+def get_catalog(path: Path, catalog_id: str) -> Catalog:
+    """Returns one declared catalog.
+
+    Raises:
+        CatalogError: it is not declared.
+    """
+    catalogs = read_catalogs(path)
+    if catalog_id not in catalogs:
+        known = ", ".join(sorted(catalogs)) or "none"
+        raise CatalogError(f"catalog {catalog_id!r} is not declared in {path} (declared: {known}); add it there")
+    return catalogs[catalog_id]
+
+
+def declare_catalog(path: Path, catalog: Catalog) -> bool:
+    """Adds a catalog to the file when its id is new; tells whether it was. Other lines stay as they are.
+
+    Raises:
+        CatalogError: the id is malformed, or declared already with another embedding space.
+    """
+    with _locked(path):
+        existing = read_catalogs(path)
+        _parse(path, catalog.catalog_id, catalog.model_dump(exclude={"catalog_id"}))
+        if (declared := existing.get(catalog.catalog_id)) is not None:
+            if (declared.space, declared.dimension) != (catalog.space, catalog.dimension):
+                raise CatalogError(
+                    f"catalog {catalog.catalog_id!r} is declared with space {declared.space!r} and dimension "
+                    f"{declared.dimension}, found {catalog.space!r} and {catalog.dimension}; a catalog never mixes "
+                    "spaces: deliver to a catalog of another id"
+                )
+            return False
+        body = catalog.model_dump(exclude={"catalog_id"}, exclude_defaults=True)
+        block = yaml.safe_dump({catalog.catalog_id: body}, sort_keys=False, allow_unicode=True)
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if not existing:
+            text = "# Catalogs of this platform; docs/settings.md says what each line means.\ncatalogs:\n"
+        text = text.rstrip("\n") + "\n" + "".join(f"  {line}\n" for line in block.splitlines())
+        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
+        return True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the file against other declarations: of two that read it at once, the second would undo the first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, or the process ends
+        yield
+
+
+def _parse(path: Path, catalog_id: str, body: object) -> Catalog:
+    if not _ID.fullmatch(catalog_id) or catalog_id in _RESERVED:
+        raise CatalogError(
+            f"{path}: catalog id {catalog_id!r} must be 2 to 40 of a-z, 0-9, - and _, begin with a letter, "
+            f"and be none of {', '.join(sorted(_RESERVED))}"
+        )
+    if not isinstance(body, Mapping):
+        raise CatalogError(f"{path}: catalog {catalog_id!r} must be a mapping, found {type(body).__name__}")
+    try:
+        catalog = Catalog(catalog_id=catalog_id, **body)
+    except (ValidationError, TypeError) as error:
+        raise CatalogError(f"{path}: catalog {catalog_id!r}: {error}") from error
+    if (catalog.space == "vectors") != (catalog.dimension is not None):
+        raise CatalogError(f"{path}: catalog {catalog_id!r}: `dimension` belongs to `space: vectors`, and only to it")
+    for place in catalog.image_buckets:
+        if not _PLACE.fullmatch(place):
+            raise CatalogError(
+                f"{path}: catalog {catalog_id!r}: `image_buckets` holds {place!r}; expected a bucket, or "
+                "bucket/prefix, without s3://"
+            )
+    return catalog

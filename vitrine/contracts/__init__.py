@@ -1,0 +1,1 @@
+"""The contracts between stages: what each immutable object holds. Importing them imports no framework."""

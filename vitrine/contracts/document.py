@@ -1,0 +1,50 @@
+"""What all JSON contracts share: frozen, strict about unknown fields, canonical bytes."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vitrine.errors import ContractError
+from vitrine.identity import canonical_json
+
+
+class Document(BaseModel):
+    """A frozen JSON document in the object store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_bytes(self) -> bytes:
+        """Returns the document as canonical JSON: equal documents are equal bytes."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Reads a document.
+
+        Raises:
+            ContractError: the bytes are no such document.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise ContractError(f"expected a {cls.__name__}, found: {error}") from error
+
+
+class StoredFile(Document):
+    """One file of a larger object."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Provenance(Document):
+    """Who made an object, when and with what; stands beside it and enters no id."""
+
+    created_at: str
+    code_version: str
+    dag_id: str | None = None
+    dag_run_id: str | None = None
+    versions: dict[str, str] = {}

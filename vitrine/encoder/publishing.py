@@ -1,0 +1,141 @@
+"""Encoders in the object store: published once under their fingerprint, fetched by whoever encodes.
+
+Each file lies under its own hash, `encoders/<fingerprint>/<sha256>/<name>`, because two machines may convert one
+encoder to bytes that differ in a detail; `encoder.json`, written last, names the files that belong together.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vitrine.contracts.document import StoredFile
+from vitrine.encoder.architecture import Architecture
+from vitrine.encoder.manifest import MANIFEST_FILE, EncoderManifest
+from vitrine.errors import EncoderError, ObjectMissingError
+from vitrine.identity import ID_LENGTH
+from vitrine.preprocessing import Preprocessing
+from vitrine.storage import keys
+from vitrine.storage.object_store import ObjectStore, file_sha256
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")  # it names a folder of the cache
+
+
+def publish_encoder(name_or_folder: str | Path, object_store: ObjectStore) -> str:
+    """Converts, checks and uploads an encoder; does nothing when it is there already.
+
+    Args:
+        name_or_folder: an encoder folder, or a name on a model hub.
+        object_store: where it goes.
+
+    Returns:
+        The fingerprint.
+
+    Raises:
+        EncoderError: it cannot be loaded, or its converted towers do not agree with torch.
+        StorageError: the object store failed; running again continues.
+    """
+    from vitrine.encoder.checkpoint import materialise_checkpoint
+    from vitrine.encoder.conversion import convert_checkpoint
+    from vitrine.encoder.fingerprint import encoder_fingerprint
+
+    with tempfile.TemporaryDirectory(prefix="vitrine-publish-") as scratch:
+        folder = materialise_checkpoint(name_or_folder, Path(scratch) / "encoder")
+        fingerprint = encoder_fingerprint(folder)
+        if is_published(fingerprint, object_store):
+            return fingerprint
+        parity = convert_checkpoint(folder, folder)
+        architecture = Architecture.from_folder(folder)
+        files = [
+            StoredFile(name=path.name, size_bytes=path.stat().st_size, sha256=file_sha256(path))
+            for path in sorted(folder.iterdir())
+        ]
+        manifest = EncoderManifest(
+            fingerprint=fingerprint,
+            dimension=architecture.dimension,
+            image_size=architecture.image_size,
+            context_length=architecture.context_length,
+            preprocessing_digest=Preprocessing.from_folder(folder).digest(),
+            parity=round(parity, 6),
+            files=files,
+        )
+        for file in files:
+            object_store.put_file(_file_key(fingerprint, file), folder / file.name)
+        object_store.put_bytes(_manifest_key(fingerprint), manifest.to_bytes())
+    return fingerprint
+
+
+def is_published(fingerprint: str, object_store: ObjectStore) -> bool:
+    """Says whether the whole encoder is in the object store."""
+    return object_store.exists(_manifest_key(fingerprint))
+
+
+def read_manifest(fingerprint: str, object_store: ObjectStore) -> EncoderManifest:
+    """Reads `encoder.json` of a published encoder.
+
+    Raises:
+        EncoderError: the encoder was never published.
+    """
+    try:
+        return EncoderManifest.from_bytes(object_store.get_bytes(_manifest_key(fingerprint)))
+    except ObjectMissingError as error:
+        raise EncoderError(
+            f"encoder {fingerprint} is not in the object store ({_manifest_key(fingerprint)}); "
+            "publish it: python -m training champion"
+        ) from error
+
+
+def fetch_encoder(fingerprint: str, object_store: ObjectStore, cache_folder: Path) -> Path:
+    """Brings a published encoder to this machine, checked by SHA-256; at once when it is here already.
+
+    Safe under concurrent processes: one downloads, the others wait for it, and a killed one leaves nothing behind that
+    is taken for whole.
+
+    Returns:
+        The folder `<cache_folder>/<fingerprint>`, for `load_encoder`.
+
+    Raises:
+        EncoderError: the encoder was never published.
+        ObjectCorruptError: a file differs from its recorded SHA-256.
+    """
+    if not _PLAIN.fullmatch(fingerprint):
+        raise EncoderError(f"{fingerprint[:80]!r} is no fingerprint: expected letters, digits, dashes and underscores")
+    target = cache_folder / fingerprint
+    if (target / MANIFEST_FILE).is_file():
+        return target
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    with _locked(cache_folder / f".{fingerprint}.lock"):
+        if (target / MANIFEST_FILE).is_file():
+            return target
+        manifest = read_manifest(fingerprint, object_store)
+        partial = cache_folder / f".{fingerprint}.partial"
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed: the lock is ours now
+        partial.mkdir()
+        for file in manifest.files:
+            if Path(file.name).name != file.name:
+                raise EncoderError(f"{_manifest_key(fingerprint)}: {file.name!r} is no plain file name")
+            object_store.get_file(_file_key(fingerprint, file), partial / file.name, sha256=file.sha256)
+        (partial / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+        partial.rename(target)
+    return target
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds a lock between the processes of this machine; the system frees it when its holder dies."""
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _manifest_key(fingerprint: str) -> str:
+    return f"{keys.encoder_prefix(fingerprint)}/{MANIFEST_FILE}"
+
+
+def _file_key(fingerprint: str, file: StoredFile) -> str:
+    return f"{keys.encoder_prefix(fingerprint)}/{file.sha256[:ID_LENGTH]}/{file.name}"

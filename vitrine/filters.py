@@ -1,0 +1,118 @@
+"""A request's `filters`: parsed against the columns that exist, answered as a mask over rows.
+
+Filters are joined by AND. A filter is a value (`{"category": "dress"}`), a list of which any may match
+(`{"color": ["red", "blue"]}`), or a range (`{"price": {"gte": 10, "lt": 50}}`; `gt`, `gte`, `lt`, `lte`, on numbers and
+times). A row without a value matches no filter on that column.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitrine.errors import RequestError
+from vitrine.filter_columns import MISSING_CODE, MISSING_TIME, FilterColumn, microseconds
+
+_COMPARISONS: dict[str, Callable[[NDArray[Any], Any], NDArray[np.bool_]]] = {
+    "gt": np.greater,
+    "gte": np.greater_equal,
+    "lt": np.less,
+    "lte": np.less_equal,
+}
+_EXPECTED = {
+    "category": "a text, or a list of texts",
+    "number": 'a number, a list of numbers, or a range such as {"gte": 10, "lt": 50}',
+    "boolean": "true or false",
+    "time": 'a time such as "2026-11-01T00:00:00Z", or a range such as {"gte": "2026-11-01"}',
+}
+_MOST_VALUES = 1_000
+
+
+def filter_mask(filters: Any, columns: Mapping[str, FilterColumn]) -> NDArray[np.bool_] | None:
+    """Returns which rows match every filter: (items,), bool; None when nothing is filtered.
+
+    Raises:
+        RequestError: a filter names no column, or does not fit its kind; the message says what exists.
+    """
+    if filters is None:
+        return None
+    if not isinstance(filters, Mapping):
+        raise _refused(f"`filters` must be an object of column to value, found {type(filters).__name__}")
+    mask: NDArray[np.bool_] | None = None
+    for name, wanted in filters.items():
+        if name not in columns:
+            known = ", ".join(f"{column.name} ({column.kind})" for column in columns.values()) or "none"
+            raise _refused(f"filter on {name!r}: there is no such column; columns to filter on: {known}")
+        matches = _column_mask(columns[name], wanted)
+        mask = matches if mask is None else mask & matches
+    return mask
+
+
+def _column_mask(column: FilterColumn, wanted: Any) -> NDArray[np.bool_]:
+    if isinstance(wanted, Mapping):
+        return _range_mask(column, wanted)
+    values = wanted if isinstance(wanted, list) else [wanted]
+    if not values:
+        raise _refused(f"filter on {column.name!r}: the list is empty; expected {_EXPECTED[column.kind]}")
+    if len(values) > _MOST_VALUES:
+        raise _refused(f"filter on {column.name!r}: {len(values)} values; at most {_MOST_VALUES} are allowed")
+    parsed = [_value(column, value) for value in values]
+    if column.kind == "category":
+        codes = [code for code in (column.code(value) for value in parsed) if code is not None]
+        if not codes:
+            return np.zeros(column.values.shape, dtype=np.bool_)
+        table = np.zeros(len(column.dictionary) + 1, dtype=np.bool_)
+        table[codes] = True
+        table[MISSING_CODE] = False
+        return table[column.values]
+    if len(parsed) == 1:
+        return np.asarray(column.values == parsed[0])
+    return np.isin(column.values, parsed)
+
+
+def _range_mask(column: FilterColumn, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
+    if column.kind not in ("number", "time"):
+        raise _refused(f"filter on {column.name!r}: a {column.kind} has no ranges; expected {_EXPECTED[column.kind]}")
+    unknown = sorted(set(wanted) - set(_COMPARISONS))
+    if unknown or not wanted:
+        found = ", ".join(map(repr, unknown)) or "none"
+        raise _refused(f"filter on {column.name!r}: a range has some of {', '.join(_COMPARISONS)}; found {found}")
+    present = column.values != MISSING_TIME if column.kind == "time" else ~np.isnan(column.values)
+    for name, bound in wanted.items():
+        present = present & _COMPARISONS[name](column.values, _value(column, bound))
+    return present
+
+
+def _value(column: FilterColumn, value: Any) -> Any:
+    """Checks one value against the column's kind and returns it as the column stores it (a category: as text)."""
+    if column.kind == "category" and isinstance(value, str):
+        return value
+    if column.kind == "boolean" and isinstance(value, bool):
+        return int(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if column.kind == "number" and is_number:
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    if column.kind == "time" and isinstance(value, str):
+        try:
+            return microseconds(datetime.datetime.fromisoformat(value))
+        except (ValueError, OverflowError) as error:
+            raise _refused(f"filter on {column.name!r}: {value[:40]!r} is no time ({error})") from error
+    shown = repr(value)
+    raise _refused(
+        f"filter on {column.name!r}, a {column.kind}: expected {_EXPECTED[column.kind]}, "
+        f"found {shown if len(shown) <= 60 else shown[:57] + '...'}"
+    )
+
+
+def _refused(message: str) -> RequestError:
+    return RequestError(message, title="Filter refused")

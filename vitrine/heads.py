@@ -1,0 +1,171 @@
+"""The head: what a catalog holds after all its partitions.
+
+Read from the newest day to the oldest. The newest row of an `item_id` wins; `deleted=true` removes; a `full` delivery
+also removes what it omits. A row that was rejected changes nothing: the item stays as the days before left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from vitrine.contracts.datasets import Manifest, PartFile
+from vitrine.contracts.items import manifest_items_schema
+from vitrine.errors import ContractError
+from vitrine.ledger import Ledger
+from vitrine.storage import ObjectStore, keys
+from vitrine.storage.object_file import open_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Unit = tuple[str, int]
+"""A unit of embedding: `(source_id, row_group)`."""
+
+BATCH_ROWS = 16_384
+
+
+def external_fingerprint(catalog_id: str, dimension: int) -> str:
+    """Returns the name of the embedding space of a catalog that brings its own vectors."""
+    return f"external-{catalog_id}-{dimension}"
+
+
+def manifest_key(catalog_id: str, dt: str, manifest_id: str) -> str:
+    """Returns the key of `manifest.json`; a manifest whose key exists is complete."""
+    return f"{keys.manifest_prefix(catalog_id, dt, manifest_id)}/manifest.json"
+
+
+def read_manifest(object_store: ObjectStore, catalog_id: str, dt: str, manifest_id: str) -> Manifest:
+    """Reads one manifest.
+
+    Raises:
+        ObjectMissingError: it was never written.
+        ContractError: the object is no manifest, or one of another catalog or day.
+    """
+    key = manifest_key(catalog_id, dt, manifest_id)
+    manifest = Manifest.from_bytes(object_store.get_bytes(key))
+    if (manifest.catalog_id, manifest.dt, manifest.manifest_id) != (catalog_id, dt, manifest_id):
+        raise ContractError(
+            f"s3://{object_store.bucket}/{key}: expected manifest {manifest_id} of {catalog_id} {dt}, found "
+            f"{manifest.manifest_id} of {manifest.catalog_id} {manifest.dt}; the object was copied to a wrong key"
+        )
+    return manifest
+
+
+def head_rows(
+    object_store: ObjectStore, manifests: Mapping[str, str], catalog_id: str, columns: Sequence[str]
+) -> pa.Table:
+    """Returns the head's rows, sorted by item_id.
+
+    Args:
+        object_store: where the manifests are.
+        manifests: day to manifest_id, as `ledger.partitions.head(catalog_id).manifests`.
+        catalog_id: whose they are.
+        columns: of `vitrine.contracts.items.manifest_items_schema`.
+    """
+    import pyarrow as pa
+
+    wanted = list(columns) if "item_id" in columns else [*columns, "item_id"]
+    reader = HeadReader(object_store, catalog_id=catalog_id, manifests=manifests)
+    schema = pa.schema(_fields(wanted))
+    table = pa.Table.from_batches(reader.batches(wanted), schema=schema).sort_by("item_id")
+    return table.select(list(columns)).combine_chunks()
+
+
+def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, str]:
+    """Returns the distinct units of embedding that a manifest's rows name, each with a part that names it."""
+    import pyarrow as pa
+
+    units: dict[Unit, str] = {}
+    for part in manifest.parts:
+        for batch in _part_batches(object_store, part, ["source_id", "row_group"]):
+            distinct = (
+                pa.Table.from_batches([batch]).group_by(["source_id", "row_group"], use_threads=False).aggregate([])
+            )
+            for row in distinct.to_pylist():
+                if row["source_id"] is not None:  # deleted rows have none
+                    units.setdefault((row["source_id"], row["row_group"]), part.key)
+    return units
+
+
+class HeadReader:
+    """Reads a head in batches: newest day first, inside a day in order of delivery.
+
+    Holds the ids that are decided while older days are still to be read; the oldest day, and so a catalog's first full
+    delivery, costs no memory.
+
+    Args:
+        object_store: where the manifests are.
+        catalog_id: whose they are.
+        manifests: day to manifest_id.
+    """
+
+    def __init__(self, object_store: ObjectStore, *, catalog_id: str, manifests: Mapping[str, str]) -> None:
+        self._object_store = object_store
+        self._catalog_id = catalog_id
+        self._manifests = dict(manifests)
+
+    @classmethod
+    def current(cls, ledger: Ledger, object_store: ObjectStore, catalog_id: str) -> HeadReader:
+        """Reads the head that the ledger names now."""
+        head = ledger.partitions.head(catalog_id)
+        return cls(object_store, catalog_id=catalog_id, manifests=head.manifests)
+
+    def batches(self, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yields the head's rows with the chosen columns, in the order given.
+
+        Raises:
+            ContractError: a column is none of a manifest's.
+        """
+        _fields(columns)
+        decided: set[str] = set()
+        kept: set[str] | None = None  # once a full delivery was read: the only ids that older days may still bring
+        days = sorted(self._manifests, reverse=True)
+        for position, dt in enumerate(days):
+            manifest = read_manifest(self._object_store, self._catalog_id, dt, self._manifests[dt])
+            is_oldest = position + 1 == len(days)
+            read = list(dict.fromkeys([*columns, "item_id", "deleted"]))
+            for part in manifest.parts:
+                for batch in _part_batches(self._object_store, part, read, batch_rows=batch_rows):
+                    if (fresh := _undecided(batch, decided, kept)).num_rows:
+                        yield fresh.select(list(columns))
+                    if not is_oldest:
+                        decided.update(batch.column("item_id").to_pylist())
+            if manifest.full and not is_oldest:
+                rejected = self._rejected_ids(manifest) - decided
+                kept = rejected if kept is None else kept & rejected
+            if kept is not None and not kept - decided:
+                return
+
+    def _rejected_ids(self, manifest: Manifest) -> set[str]:
+        found: set[str] = set()
+        for part in manifest.quarantine_parts:
+            for batch in _part_batches(self._object_store, part, ["item_id"]):
+                found.update(name for name in batch.column("item_id").to_pylist() if name is not None)
+        return found
+
+
+def _fields(columns: Sequence[str]) -> list[pa.Field]:
+    schema = manifest_items_schema()
+    if unknown := [name for name in columns if name not in schema.names]:
+        raise ContractError(f"manifests have no columns {unknown}; choose among {schema.names}")
+    return [schema.field(name) for name in columns]
+
+
+def _undecided(batch: pa.RecordBatch, decided: set[str], kept: set[str] | None) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    mask = [
+        not deleted and item_id not in decided and (kept is None or item_id in kept)
+        for item_id, deleted in zip(
+            batch.column("item_id").to_pylist(), batch.column("deleted").to_pylist(), strict=True
+        )
+    ]
+    return batch.filter(pa.array(mask, pa.bool_()))
+
+
+def _part_batches(
+    object_store: ObjectStore, part: PartFile, columns: list[str], *, batch_rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    with open_parquet(object_store, part.key) as parquet:
+        yield from parquet.iter_batches(batch_size=batch_rows, columns=columns)

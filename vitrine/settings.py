@@ -1,0 +1,260 @@
+"""Every setting, read once from the environment into one frozen object.
+
+A setting `image_max_bytes` is the environment variable `VITRINE_IMAGE_MAX_BYTES`. What the environment does not hold is
+looked for in the file named by `VITRINE_ENV_FILE`, by default `<state_dir>/env`, which the local set-up writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from vitrine.errors import SettingsError
+
+PREFIX = "VITRINE_"
+
+
+class Settings(BaseModel):
+    """All settings of Vitrine, frozen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Places
+    state_dir: Path = Field(Path(".vitrine"), description="The one folder for local state, logs, caches and secrets.")
+    catalogs_file: Path = Field(
+        Path(".vitrine/catalogs.yaml"), description="The file in which catalogs are declared, with their thresholds."
+    )
+    env_file: Path | None = Field(None, description="A file of KEY=VALUE lines that stands in for the environment.")
+
+    service_log_max_bytes: int = Field(
+        20_000_000, description="A local service's log above it is moved to .log.1, which holds as much again.", ge=1
+    )
+
+    # Ports on this machine
+    search_port: int = Field(8000, description="Port of the search tier.", ge=1, le=65535)
+    airflow_port: int = Field(8080, description="Port of Airflow's UI and API.", ge=1, le=65535)
+    mlflow_port: int = Field(5000, description="Port of MLflow.", ge=1, le=65535)
+    s3_port: int = Field(9000, description="Port of the local S3 server.", ge=1, le=65535)
+
+    # Object store
+    bucket: str = Field("vitrine", description="Bucket of everything immutable.", min_length=3)
+    s3_endpoint_url: str | None = Field(None, description="S3 endpoint; empty means AWS.")
+    s3_access_key: str | None = Field(None, description="S3 access key; empty means boto3's credential chain.")
+    s3_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
+    s3_region: str = Field("us-east-1", description="S3 region.")
+    s3_timeout_s: float = Field(30.0, description="Connect and read timeout of one S3 request, in seconds.", gt=0)
+
+    # Ledger
+    database_url: SecretStr = Field(
+        SecretStr(""), description="SQLAlchemy URL of the ledger, e.g. postgresql+psycopg2://user@host/vitrine."
+    )
+
+    # Encoder
+    mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", description="MLflow tracking and registry URI.")
+    encoder_checkpoint: str | None = Field(
+        None, description="A transformers CLIP by name or folder, registered instead of the bootstrap encoder."
+    )
+    promotion_poll_s: float = Field(
+        10.0,
+        description="How often MLflow is asked where the alias `champion` stands, in seconds; a webhook asks at once.",
+        gt=0,
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description=(
+            "What MLflow signs its webhooks to Airflow at `/vitrine/promotions` with; empty: none is taken, and moves "
+            "of the alias are found by asking."
+        ),
+    )
+    inference_engine: Literal["openvino", "torch"] = Field("openvino", description="Engine that runs the encoder.")
+    inference_device: str = Field("cpu", description="Device of the torch engine: cpu, cuda, cuda:0.")
+    inference_precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="Pinned precision; the same for the catalog and its queries."
+    )
+    inference_threads: int = Field(1, description="Threads of one encoder.", ge=1)
+    embed_batch_size: int = Field(32, description="Images in one batch through the encoder.", ge=1)
+
+    # Encoder reports
+    challenger_max_slice_fall: float = Field(
+        0.05,
+        description="An encoder becomes challenger only when no slice of its report falls by more than this.",
+        ge=0,
+        le=1,
+    )
+    challenger_max_text_fall: float = Field(
+        0.02, description="The same for recall@10 of text-to-image as a whole.", ge=0, le=1
+    )
+    challenger_min_slice_queries: int = Field(
+        30, description="Slices with fewer queries are shown in the report and refuse nothing.", ge=1
+    )
+    evaluation_max_gallery: int = Field(
+        50_000,
+        description="Pictures that an encoder's report searches: those of the test split and, up to this many, others.",
+        ge=100,
+    )
+    resnet_checkpoint: str | None = Field(
+        None, description="A transformers ResNet by name or folder, which encoder reports show as a baseline."
+    )
+
+    # Ingest
+    items_max_rows: int = Field(
+        1_000_000_000, description="A delivery of more rows is refused, whether it has them or only claims to.", ge=1
+    )
+    items_max_row_group_rows: int = Field(
+        10_000_000,
+        description="A Parquet file with more rows in one row group, which one task reads, is refused.",
+        ge=1,
+    )
+    items_max_inflated_bytes: int = Field(
+        20_000_000_000,
+        description="A gzipped items file or Parquet row group that inflates to more is refused; one task reads it.",
+        ge=1,
+    )
+    csv_max_record_lines: int = Field(
+        200, description="A CSV record of more lines is rejected with those lines: a quote was not closed.", ge=1
+    )
+    image_max_bytes: int = Field(20_000_000, description="Larger images are rejected before they are read.", ge=1)
+    image_max_pixels: int = Field(50_000_000, description="Larger images are rejected before they are decoded.", ge=1)
+    fetch_threads: int = Field(8, description="Threads that fetch objects inside one Spark task.", ge=1)
+    pack_rows: int = Field(256, description="Images in a row group of a pack, which is the unit of embedding.", ge=1)
+    pack_max_bytes: int = Field(64_000_000, description="Image bytes in one pack before the next begins.", ge=1)
+    validation_pandas_rows: int = Field(
+        200_000, description="Partitions up to this many rows are validated in pandas, larger ones in Spark.", ge=0
+    )
+
+    # Spark
+    spark_master: str = Field("local[2]", description="Spark master; a cluster's URL moves every Spark job there.")
+    spark_driver_memory: str = Field("1g", description="Memory of the Spark driver.")
+    spark_executor_memory: str = Field("1g", description="Memory of one Spark executor.")
+    spark_partitions: int = Field(
+        2, description="Partitions of a Spark job; on a cluster, about two for each core.", ge=1
+    )
+    spark_gpus_per_task: float = Field(0.0, description="GPUs of one embedding task, by stage-level resources.", ge=0)
+
+    # Index
+    index_key: str = Field("auto", description="faiss factory string, or `auto`: Flat for small catalogs, HNSW above.")
+    index_flat_max_items: int = Field(5_000, description="Up to this many items `auto` searches exactly.", ge=0)
+    index_recall_target: float = Field(
+        0.95, description="Recall@10 against exact search that a build must reach.", ge=0, le=1
+    )
+    index_threads: int = Field(2, description="Threads of an index build.", ge=1)
+    first_release_min_image_recall: float = Field(
+        0.5,
+        description=(
+            "Golden recall@10 of pictures that a catalog's first release must reach where the catalog declares no "
+            "threshold of its own; 0: shown, not gated."
+        ),
+        ge=0,
+        le=1,
+    )
+    first_release_min_text_recall: float = Field(
+        0.0,
+        description=(
+            "The same of texts. Not gated by default: how well titles find their items depends on the encoder's "
+            "language and field, and a catalog that is searched by pictures only is no fault."
+        ),
+        ge=0,
+        le=1,
+    )
+    build_max_wait_s: float = Field(1800.0, description="A build waits for running ingests at most this long.", ge=0)
+
+    # Search tier
+    search_urls: str = Field(
+        "", description="Base URLs of the search replicas, comma separated; empty means this machine's search port."
+    )
+    replica_id: str = Field(
+        "replica-0",
+        description="Name of this search replica, and of its folder: a-z, 0-9 and dashes.",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+    )
+    search_workers: int = Field(2, description="Worker processes of a search replica.", ge=1)
+    default_catalog: str = Field("demo", description="Catalog of a request that names none.")
+    search_max_body_bytes: int = Field(12_000_000, description="Larger request bodies are refused.", ge=1)
+    search_body_timeout_s: float = Field(
+        15.0, description="A request's body must be here within this many seconds.", gt=0
+    )
+    search_max_held_bytes: int = Field(
+        256_000_000, description="Of all bodies above 64 KB that one search worker receives at once.", ge=1
+    )
+    picture_cache_max_bytes: int = Field(
+        512_000_000, description="Item pictures that a search replica keeps on its disk.", ge=0
+    )
+    search_max_pixels: int = Field(
+        16_000_000,
+        description="Larger query pictures are refused before they are decoded; a phone takes 12 million.",
+        ge=1,
+    )
+    search_max_top_k: int = Field(200, description="The largest top_k of a request.", ge=1)
+    replica_poll_s: float = Field(0.25, description="How often a replica looks at the ledger, in seconds.", gt=0)
+    stage_timeout_s: float = Field(300.0, description="Staging must be ready within this many seconds.", gt=0)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Reads the settings from the environment, then from the env file for what it leaves out.
+
+        Raises:
+            SettingsError: a value is malformed, or a `VITRINE_` variable is unknown.
+        """
+        environment = dict(os.environ if environment is None else environment)
+        state_dir = Path(environment.get(PREFIX + "STATE_DIR") or ".vitrine")
+        named = environment.get(PREFIX + "ENV_FILE")
+        if named and not Path(named).is_file():
+            raise SettingsError(f"{PREFIX}ENV_FILE names {named}, which is no file; write it or unset the variable")
+        env_file = Path(named) if named else state_dir / "env"
+        values = read_env_file(env_file) if env_file.is_file() else {}
+        values |= {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+        fields: dict[str, Any] = {}
+        for name, value in values.items():
+            if not name.startswith(PREFIX):
+                continue
+            field = name.removeprefix(PREFIX).lower()
+            if field not in cls.model_fields:
+                raise SettingsError(f"{name} is no setting of Vitrine; see docs/settings.md for the list")
+            if value != "":
+                fields[field] = value
+        if "catalogs_file" not in fields:
+            fields["catalogs_file"] = state_dir / "catalogs.yaml"
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = PREFIX + str(first["loc"][0]).upper()
+            raise SettingsError(f"{name}={first.get('input')!r}: {first['msg']}; see docs/settings.md") from error
+
+    def to_environment(self) -> dict[str, str]:
+        """Returns the variables that make `from_environment` return these settings again."""
+        result = {}
+        for name, value in self:
+            if value is None:
+                continue
+            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            result[PREFIX + name.upper()] = text
+        return result
+
+    @property
+    def replica_urls(self) -> tuple[str, ...]:
+        """Base URLs of all search replicas, without trailing slashes."""
+        urls = [url.strip().rstrip("/") for url in self.search_urls.split(",") if url.strip()]
+        return tuple(urls) or (f"http://127.0.0.1:{self.search_port}",)
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Reads KEY=VALUE lines; blank lines and lines that begin with `#` are left out.
+
+    Raises:
+        SettingsError: a line is neither.
+    """
+    values = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise SettingsError(f"{path}:{number}: expected KEY=VALUE, found {text[:40]!r}")
+        values[name.strip()] = value.strip()
+    return values

@@ -1,0 +1,265 @@
+"""The object store, by boto3: one code path for S3 on a cluster and the loopback server on one machine.
+
+Keys are immutable: nothing here overwrites with other bytes, moves, tags or makes directory objects (several
+S3 servers get those wrong, see docs/adr/0002).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.config
+import botocore.exceptions
+
+from vitrine.errors import ObjectCorruptError, ObjectMissingError, StorageError
+
+MAX_ATTEMPTS = 5
+_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+
+
+class ObjectStore:
+    """One bucket of an S3 server.
+
+    Thread-safe, picklable by its settings (a client is opened at first use in each process), and cheap to make.
+
+    Args:
+        bucket: the bucket's name, 3 letters or more.
+        endpoint_url: the server; None means AWS.
+        access_key, secret_key: None means boto3's own credential chain.
+        region: the region name.
+        timeout_s: connect and read timeout of one attempt.
+        max_attempts: of one request, the first one counted.
+        max_connections: the size of the connection pool; threads beyond it wait.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint_url: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        region: str = "us-east-1",
+        timeout_s: float = 30.0,
+        max_attempts: int = MAX_ATTEMPTS,
+        max_connections: int = 32,
+    ) -> None:
+        self.bucket = bucket
+        self._connection: dict[str, Any] = {
+            "endpoint_url": endpoint_url,
+            "aws_access_key_id": access_key,
+            "aws_secret_access_key": secret_key,
+            "region_name": region,
+        }
+        self._timeout_s = timeout_s
+        self._max_attempts = max_attempts
+        self._max_connections = max_connections
+        self._opened: Any = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in {"_opened", "_lock"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._opened = None
+        self._lock = threading.Lock()
+
+    def with_bucket(self, bucket: str) -> ObjectStore:
+        """Returns the same server with another bucket, for `s3://` URIs that point elsewhere."""
+        other = object.__new__(ObjectStore)
+        other.__setstate__(self.__getstate__() | {"bucket": bucket})
+        other._opened = self._client  # one client serves all buckets, and takes a third of a second to make
+        return other
+
+    def ensure_bucket(self) -> None:
+        """Makes the bucket when it is not there."""
+        with self._wrapped("bucket"):
+            try:
+                self._client.head_bucket(Bucket=self.bucket)
+            except botocore.exceptions.ClientError as error:
+                if _code(error) not in _MISSING:
+                    raise
+                self._client.create_bucket(Bucket=self.bucket)
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        """Writes one object; the server refuses bytes that arrive other than they were sent."""
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        with self._wrapped(key):
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentMD5=digest)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Uploads a file, in parts when it is large."""
+        with self._wrapped(key):
+            self._client.upload_file(str(path), self.bucket, key)
+
+    def get_bytes(self, key: str, *, start: int | None = None, length: int | None = None) -> bytes:
+        """Reads one object, or `length` bytes of it from `start`.
+
+        Raises:
+            ObjectMissingError: the key does not exist.
+        """
+        extra = {} if start is None or length is None else {"Range": f"bytes={start}-{start + length - 1}"}
+        with self._wrapped(key):
+            return self._client.get_object(Bucket=self.bucket, Key=key, **extra)["Body"].read()
+
+    def get_bytes_within(self, key: str, *, max_bytes: int) -> tuple[int, bytes | None]:
+        """Returns an object's size and its bytes; a body of more than `max_bytes` is not read, and None stands for it.
+
+        Raises:
+            ObjectMissingError: the key does not exist.
+        """
+        with self._wrapped(key):
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                size = int(answer["ContentLength"])
+                return size, body.read() if size <= max_bytes else None
+
+    def get_file(self, key: str, path: Path, *, sha256: str | None = None) -> None:
+        """Downloads one object to `path` and, when `sha256` is given, refuses bytes that differ from it.
+
+        Raises:
+            ObjectMissingError: the key does not exist.
+            ObjectCorruptError: the bytes differ from `sha256`; `path` is not left behind.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._wrapped(key):
+            self._client.download_file(self.bucket, key, str(path))
+        if sha256 is not None and (found := file_sha256(path)) != sha256:
+            path.unlink()
+            raise ObjectCorruptError(
+                f"s3://{self.bucket}/{key}: expected sha256 {sha256}, found {found}; "
+                "the object was changed after it was written: build it again"
+            )
+
+    def size_bytes(self, key: str) -> int:
+        """Returns the object's size.
+
+        Raises:
+            ObjectMissingError: the key does not exist.
+        """
+        with self._wrapped(key):
+            return int(self._client.head_object(Bucket=self.bucket, Key=key)["ContentLength"])
+
+    def size_and_etag(self, key: str) -> tuple[int, str]:
+        """Returns the object's size and its ETag, as `list_etags` tells them.
+
+        Raises:
+            ObjectMissingError: the key does not exist.
+        """
+        with self._wrapped(key):
+            answer = self._client.head_object(Bucket=self.bucket, Key=key)
+            return int(answer["ContentLength"]), answer["ETag"].strip('"')
+
+    def exists(self, key: str) -> bool:
+        """Tells whether the key exists."""
+        try:
+            self.size_bytes(key)
+        except ObjectMissingError:
+            return False
+        return True
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Yields every key under `prefix`, in order."""
+        for key, _ in self.list_objects(prefix):
+            yield key
+
+    def list_objects(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yields `(key, size_bytes)` of every object under `prefix`, in order."""
+        for key, size_bytes, _ in self.list_etags(prefix):
+            yield key, size_bytes
+
+    def list_etags(self, prefix: str) -> Iterator[tuple[str, int, str]]:
+        """Yields `(key, size_bytes, etag)` of every object under `prefix`; the ETag changes with the bytes."""
+        with self._wrapped(prefix):
+            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"], int(entry["Size"]), entry["ETag"].strip('"')
+
+    def delete(self, key: str) -> None:
+        """Deletes one object; deleting what is not there is no error."""
+        with self._wrapped(key):
+            self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def get_many(self, keys: Iterable[str], *, threads: int = 16) -> Iterator[tuple[str, bytes | StorageError]]:
+        """Fetches keys in threads, in the order given; a failure is yielded in the object's place, not raised."""
+
+        def fetch(key: str) -> tuple[str, bytes | StorageError]:
+            try:
+                return key, self.get_bytes(key)
+            except StorageError as error:
+                return key, error
+
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(fetch, keys)
+
+    @property
+    def _client(self) -> Any:
+        if self._opened is None:
+            with self._lock:
+                if self._opened is None:
+                    self._opened = boto3.session.Session().client(
+                        "s3",
+                        **self._connection,
+                        config=botocore.config.Config(
+                            s3={"addressing_style": "path"},
+                            connect_timeout=self._timeout_s,
+                            read_timeout=self._timeout_s,
+                            retries={"total_max_attempts": self._max_attempts, "mode": "standard"},
+                            max_pool_connections=self._max_connections,
+                            request_checksum_calculation="when_required",
+                            response_checksum_validation="when_required",
+                        ),
+                    )
+        return self._opened
+
+    @contextmanager
+    def _wrapped(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except botocore.exceptions.ClientError as error:
+            if _code(error) in _MISSING:
+                raise ObjectMissingError(
+                    f"s3://{self.bucket}/{key} does not exist; was the step that writes it run, or the object deleted?"
+                ) from error
+            raise StorageError(f"s3://{self.bucket}/{key}: the object store answered {error}") from error
+        except (botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error, OSError) as error:
+            where = self._connection["endpoint_url"] or "AWS"
+            raise StorageError(
+                f"s3://{self.bucket}/{key}: cannot reach the object store at {where}: {error}"
+            ) from error
+
+
+def parse_s3_uri(uri: str) -> tuple[str, str]:
+    """Splits `s3://bucket/key` into bucket and key.
+
+    Raises:
+        StorageError: the URI is not of that form.
+    """
+    parts = urlsplit(uri, allow_fragments=False)
+    key = parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
+    if parts.scheme != "s3" or not parts.netloc:
+        raise StorageError(f"expected a URI such as s3://bucket/key, found {uri!r}")
+    return parts.netloc, key
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _code(error: botocore.exceptions.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
