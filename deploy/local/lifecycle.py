@@ -123,7 +123,7 @@ def status(layout: Layout, environment: Mapping[str, str]) -> list[ServiceState]
 
 def _runs_as_wanted(service: Service, records: Mapping[str, Record], configuration: Configuration) -> bool:
     record = records.get(service.name)
-    if record is None or not processes.is_alive(record.leader):
+    if record is None or processes.is_dying(record.leader):
         return False
     return record.specification == supervisor.specification(service, configuration)
 

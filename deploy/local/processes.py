@@ -17,6 +17,8 @@ from pathlib import Path
 
 # Not VITRINE_*: it is no setting, and it must never stand in the env file that people source.
 MARK = "_VITRINE_PLATFORM"
+# include/linux/sched.h; `flags` and `signal` are fields 9 and 31 of proc_pid_stat(5).
+_PF_EXITING = 0x4
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,17 @@ class ProcessIdentity:
 
 @dataclass(frozen=True)
 class ProcessRow:
-    """One line of the process table."""
+    """One line of the process table.
+
+    Attributes:
+        is_dying: it is on its way out, or SIGKILL waits for it.
+    """
 
     identity: ProcessIdentity
     parent: int
     session: int
     is_zombie: bool
+    is_dying: bool
 
 
 def identify(pid: int) -> ProcessIdentity | None:
@@ -51,6 +58,15 @@ def identify(pid: int) -> ProcessIdentity | None:
 def is_alive(identity: ProcessIdentity) -> bool:
     """Tells whether this very process still runs."""
     return identify(identity.pid) == identity
+
+
+def is_dying(identity: ProcessIdentity) -> bool:
+    """Tells whether this process has ended or has been killed and has yet to leave.
+
+    A killed process stays in the table until it was scheduled once more, which takes a while on a busy machine.
+    """
+    row = _read_row(identity.pid, _boot_id())
+    return row is None or row.is_zombie or row.identity != identity or row.is_dying
 
 
 def service_mark(mark: str, service: str) -> str:
@@ -144,7 +160,9 @@ def _read_row(pid: int, boot: str) -> ProcessRow | None:
     # The name in brackets may hold blanks and brackets; fields count from the last one.
     fields = text[text.rindex(")") + 2 :].split()
     state, parent, session, started = fields[0], int(fields[1]), int(fields[3]), fields[19]
-    return ProcessRow(ProcessIdentity(pid, f"{boot}:{started}"), parent, session, is_zombie=state in "ZX")
+    is_dying = bool(int(fields[6]) & _PF_EXITING or int(fields[28]) & 1 << (signal.SIGKILL - 1))
+    identity = ProcessIdentity(pid, f"{boot}:{started}")
+    return ProcessRow(identity, parent, session, is_zombie=state in "ZX", is_dying=is_dying)
 
 
 def _has_mark(pid: int, mark: str) -> bool:

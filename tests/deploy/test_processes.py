@@ -57,6 +57,21 @@ def test_a_pid_that_was_used_again_is_another_process(spawn: Spawn) -> None:
     assert not processes.is_alive(before)
 
 
+def test_a_killed_process_is_dying_from_the_moment_it_was_killed(spawn: Spawn, tmp_path: Path) -> None:
+    for index in range(4):
+        mark = tmp_path / f"grown-{index}"
+        # A process with much memory stays in the table for as long as the kernel takes it apart.
+        grow = f"memory = b'x' * 300_000_000; open({str(mark)!r}, 'w').write('yes'); import time; time.sleep(300)"
+        process = spawn(grow)
+        wait_for_file(mark)
+        identity = alive(process.pid)
+        before = processes.is_dying(identity)
+
+        process.kill()
+
+        assert (before, processes.is_dying(identity)) == (False, True)
+
+
 def test_a_signal_to_a_process_that_ended_does_not_reach_its_successor(spawn: Spawn, tmp_path: Path) -> None:
     successor = spawn()
     recorded = ProcessIdentity(successor.pid, "another boot:1")

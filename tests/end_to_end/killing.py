@@ -57,8 +57,9 @@ def service(platform: Platform, name: str) -> int:
 
 
 def kill(pid: int) -> None:
-    """Ends a process as a crash or the kernel does: it has no chance to clean up."""
+    """Ends a process as a crash or the kernel does, with no chance to clean up; returns when it has ended."""
     os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: is_gone(pid), what=f"the end of the killed process {pid}", timeout_s=60)
 
 
 def is_gone(pid: int) -> bool:
