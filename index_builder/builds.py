@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from index_builder.heads import read_rows, rows_digest
 from index_builder.held_out import held_out_queries
-from index_builder.indexes import fill_index
-from index_builder.recall import TunedSearch, tune_search
 from index_builder.recipes import Recipe, choose_recipe
+from index_builder.tuning import TunedSearch, TuningGoal, tune_search, tuning_goal
 from index_builder.vectors import RowVectors, gather_vectors
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingSet
@@ -27,12 +26,13 @@ from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.identity import attempt_id, content_id
 from vitrine.ledger import Head
+from vitrine.progress import progress
 from vitrine.provenance import PROVENANCE_FILE, describe_run
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
-from vitrine.vector_index import INDEX_FILE, VectorIndex, read_index
+from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE, VectorIndex
 
 CURVE_FILE = "recall_curve.json"
 _ROWS_IN_A_PART = 1_000_000
@@ -56,8 +56,10 @@ def build_index_version(
     """
     object_store = open_object_store(settings)
     embedding_set = read_embedding_set(object_store, catalog_id, embedding_set_id)
-    recipe = choose_recipe(settings, items=embedding_set.items)
-    identity = [catalog_id, embedding_set.fingerprint, embedding_set.rows_digest, recipe.identity()]
+    recipe = choose_recipe(settings, items=embedding_set.items, dimension=embedding_set.dimension)
+    goal = tuning_goal(settings)
+    made_of = [embedding_set.fingerprint, embedding_set.rows_digest, recipe.identity(), goal.identity()]
+    identity = [catalog_id, *made_of]
     index_version = content_id("index", identity)
     if find_index_version(object_store, catalog_id, index_version) is not None:
         return index_version
@@ -68,13 +70,11 @@ def build_index_version(
         vectors = gather_vectors(object_store, embedding_set, rows, path=folder / "vectors.npy")
         # Graphs built by several threads differ in their bytes, so each attempt has a shard key of its own.
         shard = f"shard-0000-{attempt}"
-        index_path = folder / shard / INDEX_FILE
-        index_path.parent.mkdir()
-        index = fill_index(recipe, vectors, threads=settings.index_threads, label=f"{catalog_id}: {recipe.index_key}")
-        faiss.write_index(index, str(index_path))
-        del index
-        opened = VectorIndex(read_index(index_path), index_version=index_version, path=index_path, search_parameters={})
-        tuned = _measure(settings, object_store, embedding_set, opened, recipe=recipe, rows=rows, vectors=vectors)
+        _fill_shard(settings, recipe, vectors, into=folder / shard, label=f"{catalog_id}: {recipe.index_key}")
+        opened = VectorIndex.open_folders([folder / shard], index_version=index_version)
+        tuned = _measure(
+            settings, object_store, embedding_set, opened, recipe=recipe, goal=goal, rows=rows, vectors=vectors
+        )
         _check_round_trip(opened, rows, vectors, seed=recipe.seed)
         files = _write_files(folder, rows, tuned, shard=shard)
         manifest = IndexVersion(
@@ -147,6 +147,20 @@ def _rows_of(object_store: ObjectStore, embedding_set: EmbeddingSet, head: Head)
     return rows
 
 
+def _fill_shard(settings: Settings, recipe: Recipe, vectors: RowVectors, *, into: Path, label: str) -> None:
+    # A random sample over everything: the first rows are those of the smallest ids, often one supplier's.
+    sample = vectors.rows(vectors.sample(recipe.train_rows, seed=recipe.seed))
+    trained = recipe.train(sample, threads=settings.index_threads)
+    with progress(label, total=vectors.items) as advance:
+
+        def batches() -> Iterator[NDArray[np.float32]]:
+            for _, batch in vectors.batches():
+                yield batch
+                advance(len(batch))
+
+        trained.build(batches(), into=into)
+
+
 def _measure(
     settings: Settings,
     object_store: ObjectStore,
@@ -154,6 +168,7 @@ def _measure(
     opened: VectorIndex,
     *,
     recipe: Recipe,
+    goal: TuningGoal,
     rows: pa.Table,
     vectors: RowVectors,
 ) -> TunedSearch:
@@ -168,10 +183,10 @@ def _measure(
         embedding_set,
         rows=rows,
         vectors=vectors,
-        count=recipe.queries,
-        seed=recipe.seed,
+        count=goal.queries,
+        seed=goal.seed,
     )
-    return tune_search(opened, recipe, vectors, images=images, texts=texts)
+    return tune_search(opened, goal, vectors, images=images, texts=texts, index_key=recipe.index_key)
 
 
 def _check_round_trip(opened: VectorIndex, rows: pa.Table, vectors: RowVectors, *, seed: int) -> None:
@@ -197,8 +212,9 @@ def _write_files(folder: Path, rows: pa.Table, tuned: TunedSearch, *, shard: str
     for part, start in enumerate(range(0, named.num_rows, _ROWS_IN_A_PART)):
         names.append(f"rows/part-{part:05d}.parquet")
         pq.write_table(named.slice(start, _ROWS_IN_A_PART), folder / names[-1], compression="zstd")
-    curve = [{"setting": setting, **figures.model_dump()} for setting, figures in tuned.curve]
-    (folder / shard / CURVE_FILE).write_text(json.dumps(curve, indent=1), encoding="utf-8")
+    if (folder / shard / REFINEMENT_FILE).is_file():
+        names.append(f"{shard}/{REFINEMENT_FILE}")
+    (folder / shard / CURVE_FILE).write_text(json.dumps(tuned.curve_rows(), indent=1), encoding="utf-8")
     names.append(f"{shard}/{CURVE_FILE}")
     return tuple(
         StoredFile(name=name, size_bytes=(folder / name).stat().st_size, sha256=file_sha256(folder / name))
