@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vitrine.contracts.index_builds import IndexPlan
+from vitrine.ledger import Ledger
+
+_CHECK_NAME = "index_build_peak_bytes"
 _STATUS = Path("/proc/self/status")
 _EVERY_S = 0.05
 
@@ -56,3 +60,20 @@ def anonymous_bytes() -> int | None:
     found = [line.split()[1] for line in lines if line.startswith("RssAnon:")]
     return int(found[0]) * 1024 if found else None
 
+
+def record_peak(ledger: Ledger, plan: IndexPlan, *, step: str, peak: AnonymousPeak) -> None:
+    """Writes down the peak of one step of a build; each step can be a process of its own."""
+    ledger.checks.record(
+        catalog_id=plan.catalog_id,
+        check_name=_CHECK_NAME,
+        subject_id=plan.plan_id,
+        value=None if peak.peak_bytes is None else float(peak.peak_bytes),
+        passed=None,
+        detail={"step": step},
+    )
+
+
+def recorded_peaks(ledger: Ledger, plan: IndexPlan) -> list[int]:
+    """Returns the peaks of the steps of a build that are over, those of attempts that were repeated too."""
+    series = ledger.checks.series(catalog_id=plan.catalog_id, check_name=_CHECK_NAME)
+    return [int(entry["value"]) for entry in series if entry["subject_id"] == plan.plan_id and entry["value"]]

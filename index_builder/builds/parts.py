@@ -48,9 +48,7 @@ class PartRows:
         return content_id("part", [[block.block_id for block in self.blocks], keys_digest])
 
 
-def cut_parts(
-    tables: Iterable[pa.Table], blocks: Iterable[EmbeddingBlock], *, part_rows: int
-) -> Iterator[PartRows]:
+def cut_parts(tables: Iterable[pa.Table], blocks: Iterable[EmbeddingBlock], *, part_rows: int) -> Iterator[PartRows]:
     """Cuts ordered rows into parts of at most `part_rows`, or of one unit where that is larger.
 
     A part ends behind a unit whose hash says so (every `part_rows / 2` rows or so, in parts that are not too small), or
@@ -102,7 +100,8 @@ def unit_bounds(table: pa.Table) -> list[int]:
 
 def write_rows(part: PartRows, folder: Path, *, position: int) -> PlannedPart:
     """Writes the rows of a part under `folder`; equal rows are equal files, and the name says which."""
-    path = folder / "rows.parquet"
+    path = folder / "rows" / "part.parquet"
+    path.parent.mkdir(exist_ok=True)
     described = json.dumps([block.model_dump(mode="json") for block in part.blocks])
     pq.write_table(part.table.replace_schema_metadata({_BLOCKS: described}), path, compression="zstd")
     sha256 = file_sha256(path)
@@ -112,29 +111,39 @@ def write_rows(part: PartRows, folder: Path, *, position: int) -> PlannedPart:
     return PlannedPart(part_id=part.part_id, rows=part.table.num_rows, rows_file=file)
 
 
-def fetch_rows(object_store: ObjectStore, prefix: str, planned: PlannedPart, folder: Path) -> PartRows:
-    """Reads the rows of a planned part back, checked by SHA-256.
-
-    Args:
-        prefix: of the index version.
-        folder: scratch; nothing is left there.
+def read_rows(path: Path) -> PartRows:
+    """Reads the rows that `write_rows` wrote.
 
     Raises:
         ContractError: the file is none of a plan's.
     """
-    name = planned.rows_file.name
-    path = folder / Path(name).name
-    object_store.get_file(f"{prefix}/{name}", path, sha256=planned.rows_file.sha256)
     table = pq.read_table(path)
-    path.unlink()
     described = (table.schema.metadata or {}).get(_BLOCKS)
-    if described is None or table.num_rows != planned.rows:
-        raise ContractError(
-            f"s3://{object_store.bucket}/{prefix}/{name}: expected {planned.rows} rows of a planned part and its "
-            f"blocks, found {table.num_rows}; plan the build again"
-        )
+    if described is None:
+        raise ContractError(f"{path}: expected the rows of a planned part with its blocks; plan the build again")
     blocks = tuple(EmbeddingBlock.model_validate(block) for block in json.loads(described))
     return PartRows(table.replace_schema_metadata(None).combine_chunks(), blocks)
+
+
+def fetch_rows(object_store: ObjectStore, prefix: str, planned: PlannedPart, folder: Path) -> PartRows:
+    """Reads the rows of a planned part from the store, checked by SHA-256.
+
+    Args:
+        prefix: of the index version.
+        folder: scratch, where the file stays.
+
+    Raises:
+        ContractError: the file is none of a plan's.
+    """
+    path = folder / planned.rows_file.name
+    object_store.get_file(f"{prefix}/{planned.rows_file.name}", path, sha256=planned.rows_file.sha256)
+    part = read_rows(path)
+    if part.table.num_rows != planned.rows:
+        raise ContractError(
+            f"s3://{object_store.bucket}/{prefix}/{planned.rows_file.name}: expected {planned.rows} rows, found "
+            f"{part.table.num_rows}; plan the build again"
+        )
+    return part
 
 
 def _ends_part(unit: Unit, rows: int, part_rows: int) -> bool:

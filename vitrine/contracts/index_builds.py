@@ -50,6 +50,7 @@ class Quantizer(Document):
     items: int  # of the head that it was trained on
     sampled: int
     fit: QuantizerFit
+    reasons: tuple[str, ...]  # why it was trained although there was another
     files: tuple[StoredFile, ...]
 
 
@@ -73,7 +74,7 @@ class QuantizerChoice(Document):
 
     quantizer_id: str
     reused: bool
-    reasons: tuple[str, ...]  # why one was trained although there was another
+    reasons: tuple[str, ...]  # reused: why a retrain is due; otherwise: why one was trained although there was another
     fit: QuantizerFit
     fit_at_training: QuantizerFit
 
@@ -97,10 +98,14 @@ class IndexPlan(Document):
 
     plan_id: str
     catalog_id: str
+    fingerprint: str
     embedding_set_id: str
+    dimension: int
+    items: int
     index_version: str
     recipe: dict[str, Any]
     quantizer: QuantizerChoice | None
     parts: tuple[PlannedPart, ...]
+    parts_standing: int  # that were encoded before
     shards: tuple[int, ...]
     predicted: IndexFigures

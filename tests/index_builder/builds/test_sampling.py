@@ -22,7 +22,7 @@ def test_rows_are_distinct_ascending_and_drawn_by_the_seed() -> None:
 
     assert len(np.unique(first)) == 500
     assert (np.diff(first) > 0).all()
-    assert 0 <= first[0] and first[-1] < 10_007
+    assert first[0] >= 0 and first[-1] < 10_007
     assert np.array_equal(first, same)
     assert not np.array_equal(first, other)
 

@@ -1,0 +1,159 @@
+"""The plan of a build: its rows in parts, its recipe, and the quantizer that encodes them. All others need its id."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from index_builder.builds.encoded_parts import encoded_part_ids
+from index_builder.builds.memory import record_peak, watched_memory
+from index_builder.builds.parts import cut_parts, read_rows, write_rows
+from index_builder.builds.quantizers import Quantizers
+from index_builder.builds.rows import SORTED_ROW_BYTES, ordered_rows
+from index_builder.builds.samples import RowSamples
+from index_builder.builds.versions import find_index_version, index_version_id
+from index_builder.planning import choose_recipe
+from vitrine.connections import open_ledger, open_object_store
+from vitrine.contracts.datasets import EmbeddingSet
+from vitrine.contracts.index_builds import IndexFigures, IndexPlan, PlannedPart, QuantizerChoice
+from vitrine.embedding_sets import read_embedding_set
+from vitrine.errors import ContractError, ObjectMissingError
+from vitrine.identity import content_id
+from vitrine.progress import progress
+from vitrine.scratch import scratch_folder
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore, keys
+
+# Shares of the memory of a build: what is held at one time is the rows that are sorted, or the sample and what
+# training makes of it, or a shard with the lists that grow while parts are merged into it.
+_SORTED_SHARE = 4
+_SAMPLE_SHARE = 4
+_SHARD_SHARE = 2
+
+
+def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, retrain: bool = False) -> str:
+    """Settles rows, recipe and quantizer of an embedding set's index; returns the id of the plan.
+
+    Where the index exists already, that is the plan by which it was built, found at once. A quantizer is trained where
+    there is none, where the newest does not fit the rows any more, or when `retrain` asks for it.
+
+    Raises:
+        ContractError: the head's rows or their vectors are not what the embedding set says.
+        SettingsError: no recipe keeps to the settings.
+    """
+    object_store = open_object_store(settings)
+    embedding_set = read_embedding_set(object_store, catalog_id, embedding_set_id)
+    choice = choose_recipe(settings, items=embedding_set.items, dimension=embedding_set.dimension)
+    recipe = choice.recipe
+    wanted = _shard_count(choice.predicted, settings.index_build_max_bytes)
+    with closing(open_ledger(settings)) as ledger:
+        quantizers = Quantizers(settings, object_store, ledger, embedding_set, recipe) if recipe.merges else None
+
+        def version_under(quantizer_id: str | None) -> str:
+            return index_version_id(embedding_set, recipe.identity(), quantizer_id=quantizer_id, shards=wanted)
+
+        if not retrain:
+            known = [quantizer.quantizer_id for quantizer in quantizers.known()] if quantizers else [None]
+            standing = _first_complete(object_store, catalog_id, [version_under(one) for one in known])
+            if standing is not None:
+                return standing
+        with scratch_folder(settings, "plan") as folder, watched_memory() as peak:
+            parts = _write_parts(settings, object_store, embedding_set, folder)
+            chosen: QuantizerChoice | None = None
+            if quantizers is not None:
+                samples = RowSamples(
+                    object_store,
+                    parts,
+                    lambda planned: read_rows(folder / planned.rows_file.name),
+                    dimension=embedding_set.dimension,
+                    train_rows=recipe.train_rows,
+                    max_bytes=settings.index_build_max_bytes // _SAMPLE_SHARE,
+                    seed=recipe.seed,
+                )
+                chosen = quantizers.choose(samples, folder=folder, retrain=retrain)
+            index_version = version_under(chosen.quantizer_id if chosen else None)
+            shards = _runs(parts, wanted)
+            standing_parts = encoded_part_ids(object_store, catalog_id, chosen.quantizer_id) if chosen else set()
+            plan = IndexPlan(
+                plan_id=content_id("plan", [index_version, [part.rows_file.sha256 for part in parts], shards]),
+                catalog_id=catalog_id,
+                fingerprint=embedding_set.fingerprint,
+                embedding_set_id=embedding_set_id,
+                dimension=embedding_set.dimension,
+                items=embedding_set.items,
+                index_version=index_version,
+                recipe=recipe.identity(),
+                quantizer=chosen,
+                parts=parts,
+                parts_standing=sum(part.part_id in standing_parts for part in parts),
+                shards=shards,
+                predicted=choice.predicted,
+            )
+            _put(object_store, plan, folder)
+        record_peak(ledger, plan, step="plan", peak=peak)
+    quantizer = f", {chosen.quantizer_id} ({'reused' if chosen.reused else 'trained'})" if chosen else ""
+    print(
+        f"{catalog_id}: {plan.plan_id}, {embedding_set.items:,} items in {len(parts)} parts, {recipe.name}{quantizer}",
+        file=sys.stderr,
+    )
+    return plan.plan_id
+
+
+def read_plan(object_store: ObjectStore, catalog_id: str, plan_id: str) -> IndexPlan:
+    """Reads a plan.
+
+    Raises:
+        ContractError: it was never completed.
+    """
+    try:
+        return IndexPlan.from_bytes(object_store.get_bytes(keys.index_plan(catalog_id, plan_id)))
+    except ObjectMissingError as error:
+        raise ContractError(f"catalog {catalog_id}: {plan_id} does not exist; plan the build again") from error
+
+
+def _first_complete(object_store: ObjectStore, catalog_id: str, versions: Sequence[str]) -> str | None:
+    """Returns the plan of the first version that is complete."""
+    found = (find_index_version(object_store, catalog_id, version) for version in versions)
+    return next((version.plan_id for version in found if version is not None), None)
+
+
+def _write_parts(
+    settings: Settings, object_store: ObjectStore, embedding_set: EmbeddingSet, folder: Path
+) -> tuple[PlannedPart, ...]:
+    range_rows = settings.index_build_max_bytes // _SORTED_SHARE // SORTED_ROW_BYTES
+    tables = ordered_rows(object_store, embedding_set, folder=folder, range_rows=range_rows)
+    parts = []
+    with progress(f"{embedding_set.catalog_id}: ordering rows", total=embedding_set.items) as advance:
+        for part in cut_parts(tables, embedding_set.blocks, part_rows=settings.index_part_rows):
+            parts.append(write_rows(part, folder, position=len(parts)))
+            advance(parts[-1].rows)
+    return tuple(parts)
+
+
+def _shard_count(predicted: IndexFigures, max_bytes: int) -> int:
+    """Returns how many shards the planned memory takes, each of which is held while it is merged or built."""
+    return max(1, -(-(predicted.memory_bytes or 0) * _SHARD_SHARE // max_bytes))
+
+
+def _runs(parts: Sequence[PlannedPart], count: int) -> tuple[int, ...]:
+    """Cuts parts into up to `count` runs of about as many rows each; returns the number of parts in each."""
+    total, filled = sum(part.rows for part in parts), 0
+    runs = [0] * count
+    for part in parts:
+        runs[min(count - 1, filled * count // total)] += 1
+        filled += part.rows
+    return tuple(run for run in runs if run)
+
+
+def _put(object_store: ObjectStore, plan: IndexPlan, folder: Path) -> None:
+    key = keys.index_plan(plan.catalog_id, plan.plan_id)
+    if object_store.exists(key):
+        return
+    prefix = keys.index_prefix(plan.catalog_id, plan.index_version)
+    for part in plan.parts:
+        rows_key = f"{prefix}/{part.rows_file.name}"
+        if not object_store.exists(rows_key):
+            object_store.put_file(rows_key, folder / part.rows_file.name)
+    object_store.put_bytes(key, plan.to_bytes())
