@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import faiss
-import numpy as np
 from vitrine.settings import Settings
-from vitrine.errors import SettingsError
 
 _SEED = 20_261_101
 _TRAIN_ROWS = 65_536
@@ -52,82 +49,12 @@ class Recipe:
         """Settings of the parameter to try, cheapest first."""
         return _LADDERS[self.parameter] if self.parameter else ()
 
-    @property
-    def name(self):
-        return self.index_key
-
-    @property
-    def merges(self):
-        return self.index_key.startswith("IVF")
-
-    def quantizer_identity(self):
-        return {"index_key": self.index_key, "train_rows": self.train_rows, "seed": self.seed}
-
-    def _factory(self, dimension):
-        try:
-            index = faiss.index_factory(dimension, self.index_key, faiss.METRIC_INNER_PRODUCT)
-        except RuntimeError as error:
-            raise SettingsError(f"VITRINE_INDEX_KEY={self.index_key!r}: {error}") from error
-        if isinstance(index, faiss.IndexHNSW):
-            index.hnsw.efConstruction = self.ef_construction
-        return index
-
-    def train(self, sample, threads=1):
-        index = self._factory(sample.shape[1])
-        index.train(sample)
-        return Trained(index)
-
-    def read_trained(self, folder):
-        return Trained(faiss.read_index(str(folder / "index.faiss")))
-
-    def build(self, batches, into, *, items, dimension, sample):
-        index = self._factory(dimension)
-        if not index.is_trained:
-            index.train(sample)
-        for batch in batches:
-            index.add(batch)
-        faiss.write_index(index, str(into / "index.faiss"))
-
     def identity(self) -> dict[str, Any]:
         """What enters the index version."""
         return {**asdict(self), "ladder": list(self.ladder)}
 
 
-class Trained:
-    def __init__(self, index):
-        self.index = index
-
-    def write(self, folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(self.index, str(folder / "index.faiss"))
-
-    def encode(self, batches, folder):
-        index = faiss.clone_index(self.index)
-        for batch in batches:
-            index.add(batch)
-        faiss.write_index(index, str(folder / "index.faiss"))
-
-    def merge(self, parts, into):
-        index = faiss.clone_index(self.index)
-        for part in parts:
-            index.merge_from(faiss.read_index(str(part / "index.faiss")), index.ntotal)
-        faiss.write_index(index, str(into / "index.faiss"))
-
-    def fit(self, vectors):
-        d, i = self.index.quantizer.search(vectors, 1)
-        c = self.index.quantizer.reconstruct_n(0, self.index.nlist)
-        error = float(((vectors - c[i[:, 0]]) ** 2).sum(1).mean())
-        counts = np.bincount(i[:, 0], minlength=self.index.nlist) / len(vectors)
-        return error, float(self.index.nlist * (counts**2).sum())
-
-
-def open_recipe(d):
-    d = dict(d)
-    d.pop("ladder")
-    return Recipe(**d)
-
-
-def make_recipe(settings: Settings, *, items: int, queries: int = 200) -> Recipe:
+def choose_recipe(settings: Settings, *, items: int, queries: int = 200) -> Recipe:
     """Returns the recipe for a catalog of `items`.
 
     `auto` searches small catalogs exactly: it costs nothing to build, and at 5,000 items less than a graph to search.

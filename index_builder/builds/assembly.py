@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from index_builder.builds.memory import record_peak, recorded_peaks, watched_memory
+from index_builder.builds.planned_recipe import planned_recipe
 from index_builder.builds.planned_rows import PlannedRows
 from index_builder.builds.plans import read_plan
 from index_builder.builds.shards import make_shards
 from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
 from index_builder.held_out import held_out_queries
-from index_builder.recall import TunedSearch, tune_search
-from index_builder.recipes import open_recipe
+from index_builder.tuning import TunedSearch, TuningGoal, tune_search
 from index_builder.vectors import RowVectors
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
@@ -66,14 +66,17 @@ def assemble_index(
             vectors = RowVectors.write(folder / "vectors.npy", rows.halves(), dimension=plan.dimension)
             make_shards(settings, object_store, plan, vectors, names=shards, folder=folder)
             manifest = _manifest(plan, shards)
-            opened = VectorIndex.open(folder, manifest)
+            opened = VectorIndex.open_folders(
+                [folder / shard for shard in shards], index_version=plan.index_version
+            )
             tuned = _tuned(settings, object_store, plan, opened, rows, vectors)
-            _check_round_trip(opened, rows, seed=open_recipe(plan.recipe).seed + 1)
+            _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
         record_peak(ledger, plan, step="assemble", peak=peak)
         files = _write_files(folder, plan, tuned, shards)
         measured = IndexFigures(
             disk_bytes=sum(file.size_bytes for file in files if not file.name.startswith("rows/")),
             recall=tuned.recall.worst,
+            cpu_ms=tuned.cpu_ms,
             build_peak_bytes=max(recorded_peaks(ledger, plan), default=None),
         )
         manifest = manifest.model_copy(
@@ -97,7 +100,7 @@ def assemble_index(
 
 def _manifest(plan: IndexPlan, shards: tuple[str, ...]) -> IndexVersion:
     """Returns the manifest as far as the plan settles it."""
-    recipe = open_recipe(plan.recipe)
+    recipe = planned_recipe(plan)
     choice = plan.quantizer
     return IndexVersion(
         index_version=plan.index_version,
@@ -116,6 +119,8 @@ def _manifest(plan: IndexPlan, shards: tuple[str, ...]) -> IndexVersion:
         quantizer=choice,
         parts=len(plan.parts),
         parts_encoded=len(plan.parts) - plan.parts_standing if choice else 0,
+        retrain_due=bool(choice and choice.reused and choice.reasons),
+        retrain_reasons=choice.reasons if choice and choice.reused else (),
         predicted=plan.predicted,
     )
 
@@ -128,17 +133,18 @@ def _tuned(
     rows: PlannedRows,
     vectors: RowVectors,
 ) -> TunedSearch:
-    recipe = open_recipe(plan.recipe)
+    goal = TuningGoal(recall_target=plan.recall_target)
     images, texts = held_out_queries(
         settings,
         object_store,
         read_embedding_set(object_store, plan.catalog_id, plan.embedding_set_id),
         item_ids=rows.item_ids,
         vectors=vectors,
-        count=recipe.queries,
-        seed=recipe.seed,
+        count=goal.queries,
+        seed=goal.seed,
     )
-    return tune_search(opened, recipe, vectors, images=images, texts=texts)
+    index_key = planned_recipe(plan).index_key
+    return tune_search(opened, goal, vectors, images=images, texts=texts, index_key=index_key)
 
 
 def _check_round_trip(opened: VectorIndex, rows: PlannedRows, *, seed: int) -> None:
@@ -159,8 +165,7 @@ def _check_round_trip(opened: VectorIndex, rows: PlannedRows, *, seed: int) -> N
 
 def _write_files(folder: Path, plan: IndexPlan, tuned: TunedSearch, shards: Sequence[str]) -> tuple[StoredFile, ...]:
     """Writes what stands beside the index and returns all files of the version."""
-    curve = [{"setting": setting, **figures.model_dump()} for setting, figures in tuned.curve]
-    (folder / shards[0] / CURVE_FILE).write_text(json.dumps(curve, indent=1), encoding="utf-8")
+    (folder / shards[0] / CURVE_FILE).write_text(json.dumps(tuned.curve_rows(), indent=1), encoding="utf-8")
     names = [str(path.relative_to(folder)) for shard in shards for path in sorted((folder / shard).rglob("*"))]
     return (
         *(

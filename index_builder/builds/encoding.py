@@ -64,9 +64,7 @@ def encode_parts(settings: Settings, *, catalog_id: str, plan_id: str) -> Encode
     missing = _missing(object_store, plan)
     if not missing:
         return EncodeSummary(parts=len(plan.parts))
-    # Executors run in folders of their own: a relative state folder would be another one in each.
-    absolute = settings.model_copy(update={"state_dir": settings.state_dir.absolute()})
-    task = EncodeTask.of(absolute, plan)
+    task = EncodeTask.of(settings, plan)
     if _is_many(settings, missing):
         summary, peak = _by_spark(settings, task, missing)
     else:
@@ -94,7 +92,7 @@ def _in_process(
     encoded = rows = 0
     with (
         watched_memory() as peak,
-        progress(f"{task.catalog_id}: encoding", total=sum(part.rows for part in parts)) as advance,
+        progress(f"{task.plan.catalog_id}: encoding", total=sum(part.rows for part in parts)) as advance,
     ):
         for part in encode_each(task, parts, threads=settings.index_threads):
             encoded += 1
@@ -109,7 +107,7 @@ def _by_spark(
     from index_builder.builds.session import spark_session
 
     tasks = min(len(parts), max(4 * settings.spark_partitions, -(-len(parts) // _PARTS_A_TASK)))
-    with spark_session(settings, name=f"encode {task.catalog_id}") as spark:
+    with spark_session(settings, name=f"encode {task.plan.catalog_id}") as spark:
         frame = spark.createDataFrame([part_row(part) for part in parts], PART_COLUMNS).repartition(tasks)
         done = frame.mapInArrow(partial(encode_partition, task), SUMMARY_SCHEMA).collect()  # one row for each task
     peak = AnonymousPeak()

@@ -7,9 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import faiss
 import pyarrow as pa
 
 from index_builder.builds.encoded_parts import put_encoded_part
@@ -17,7 +15,7 @@ from index_builder.builds.memory import watched_memory
 from index_builder.builds.part_vectors import part_halves, unit_batches
 from index_builder.builds.parts import fetch_rows
 from index_builder.builds.quantizers import fetch_quantizer
-from index_builder.recipes import open_recipe
+from index_builder.recipes.threads import faiss_threads
 from vitrine.connections import open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
@@ -32,56 +30,44 @@ SUMMARY_SCHEMA = "worker string, parts bigint, rows bigint, peak_bytes bigint"
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """What encoding needs beside the parts. Its settings hold secrets, so it is never logged."""
+    """What encoding needs beside the parts. Its settings hold secrets, so it is never logged.
+
+    Attributes:
+        plan: without its parts, of which there can be thousands.
+    """
 
     settings: Settings
-    catalog_id: str
-    index_version: str
-    quantizer_id: str
-    dimension: int
-    recipe: dict
+    plan: IndexPlan
 
     @classmethod
     def of(cls, settings: Settings, plan: IndexPlan) -> EncodeTask:
-        """Returns the task of a plan.
-
-        Raises:
-            ContractError: the plan's recipe is built whole.
-        """
-        if plan.quantizer is None:
-            raise ContractError(f"{plan.plan_id}: its recipe is built whole, so it has no parts to encode")
-        return cls(
-            settings=settings,
-            catalog_id=plan.catalog_id,
-            index_version=plan.index_version,
-            quantizer_id=plan.quantizer.quantizer_id,
-            dimension=plan.dimension,
-            recipe=plan.recipe,
-        )
+        """Returns the task of a plan."""
+        # Executors run in folders of their own: a relative state folder would be another one in each.
+        absolute = settings.model_copy(update={"state_dir": settings.state_dir.absolute()})
+        return cls(absolute, plan.model_copy(update={"parts": ()}))
 
 
 def encode_each(task: EncodeTask, parts: Iterable[PlannedPart], *, threads: int) -> Iterator[PlannedPart]:
     """Encodes parts one after the other and yields each when it is in the store.
 
-    Memory holds the quantizer, one batch of vectors and one encoded part.
+    Memory holds the quantizer, a few blocks, and one batch of vectors with its codes.
 
     Raises:
         ContractError: a block lacks the vector of a row.
     """
-    object_store = open_object_store(task.settings)
-    faiss.omp_set_num_threads(threads)
-    prefix = keys.index_prefix(task.catalog_id, task.index_version)
-    with scratch_folder(task.settings, "encode") as folder:
-        trained = fetch_quantizer(
-            object_store, task.catalog_id, task.quantizer_id, open_recipe(task.recipe), folder / "quantizer"
-        )
+    plan, object_store = task.plan, open_object_store(task.settings)
+    prefix = keys.index_prefix(plan.catalog_id, plan.index_version)
+    quantizer_id = plan.quantizer.quantizer_id if plan.quantizer else ""
+    with scratch_folder(task.settings, "encode") as folder, faiss_threads(threads):
+        trained = fetch_quantizer(object_store, plan, folder / "quantizer")
         for planned in parts:
             part = fetch_rows(object_store, prefix, planned, folder)
-            encoded: Path = folder / "encoded"
-            encoded.mkdir()
-            halves = part_halves(object_store, part, dimension=task.dimension)
-            trained.encode(unit_batches(halves), encoded)
-            put_encoded_part(object_store, task.catalog_id, task.quantizer_id, planned, encoded)
+            encoded = folder / planned.part_id
+            halves = part_halves(object_store, part, dimension=plan.dimension)
+            rows = trained.encode(unit_batches(halves), into=encoded)
+            if rows != planned.rows:
+                raise ContractError(f"{planned.part_id}: expected {planned.rows} encoded rows, found {rows}")
+            put_encoded_part(object_store, plan.catalog_id, quantizer_id, planned, encoded)
             shutil.rmtree(encoded)
             (folder / planned.rows_file.name).unlink()
             yield planned

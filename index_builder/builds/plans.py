@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from index_builder.builds.encoded_parts import encoded_part_ids
@@ -15,6 +16,8 @@ from index_builder.builds.rows import SORTED_ROW_BYTES, ordered_rows
 from index_builder.builds.samples import RowSamples
 from index_builder.builds.versions import find_index_version, index_version_id
 from index_builder.planning import choose_recipe
+from index_builder.recipes import Recipe
+from index_builder.tuning import TuningGoal, tuning_goal
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan, PlannedPart, QuantizerChoice
@@ -46,56 +49,34 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
     object_store = open_object_store(settings)
     embedding_set = read_embedding_set(object_store, catalog_id, embedding_set_id)
     choice = choose_recipe(settings, items=embedding_set.items, dimension=embedding_set.dimension)
-    recipe = choice.recipe
-    wanted = _shard_count(choice.predicted, settings.index_build_max_bytes)
+    draft = _Draft(
+        embedding_set,
+        choice.recipe,
+        tuning_goal(settings),
+        choice.predicted,
+        shards=_shard_count(choice.predicted, settings.index_build_max_bytes),
+    )
     with closing(open_ledger(settings)) as ledger:
-        quantizers = Quantizers(settings, object_store, ledger, embedding_set, recipe) if recipe.merges else None
-
-        def version_under(quantizer_id: str | None) -> str:
-            return index_version_id(embedding_set, recipe.identity(), quantizer_id=quantizer_id, shards=wanted)
-
+        quantizers = Quantizers(settings, object_store, ledger, embedding_set, draft.recipe)
         if not retrain:
-            known = [quantizer.quantizer_id for quantizer in quantizers.known()] if quantizers else [None]
-            standing = _first_complete(object_store, catalog_id, [version_under(one) for one in known])
+            known = [None, *(quantizer.quantizer_id for quantizer in quantizers.known())]
+            standing = _first_complete(object_store, catalog_id, [draft.version(under) for under in known])
             if standing is not None:
                 return standing
         with scratch_folder(settings, "plan") as folder, watched_memory() as peak:
             parts = _write_parts(settings, object_store, embedding_set, folder)
             chosen: QuantizerChoice | None = None
-            if quantizers is not None:
-                samples = RowSamples(
-                    object_store,
-                    parts,
-                    lambda planned: read_rows(folder / planned.rows_file.name),
-                    dimension=embedding_set.dimension,
-                    train_rows=recipe.train_rows,
-                    max_bytes=settings.index_build_max_bytes // _SAMPLE_SHARE,
-                    seed=recipe.seed,
-                )
+            # What makes one part would be encoded whole with every change: there is nothing to take over.
+            if draft.recipe.merges and len(parts) > 1:
+                samples = _samples(settings, object_store, draft, parts, folder)
                 chosen = quantizers.choose(samples, folder=folder, retrain=retrain)
-            index_version = version_under(chosen.quantizer_id if chosen else None)
-            shards = _runs(parts, wanted)
             standing_parts = encoded_part_ids(object_store, catalog_id, chosen.quantizer_id) if chosen else set()
-            plan = IndexPlan(
-                plan_id=content_id("plan", [index_version, [part.rows_file.sha256 for part in parts], shards]),
-                catalog_id=catalog_id,
-                fingerprint=embedding_set.fingerprint,
-                embedding_set_id=embedding_set_id,
-                dimension=embedding_set.dimension,
-                items=embedding_set.items,
-                index_version=index_version,
-                recipe=recipe.identity(),
-                quantizer=chosen,
-                parts=parts,
-                parts_standing=sum(part.part_id in standing_parts for part in parts),
-                shards=shards,
-                predicted=choice.predicted,
-            )
+            plan = draft.plan(parts, chosen, standing=sum(part.part_id in standing_parts for part in parts))
             _put(object_store, plan, folder)
         record_peak(ledger, plan, step="plan", peak=peak)
     quantizer = f", {chosen.quantizer_id} ({'reused' if chosen.reused else 'trained'})" if chosen else ""
     print(
-        f"{catalog_id}: {plan.plan_id}, {embedding_set.items:,} items in {len(parts)} parts, {recipe.name}{quantizer}",
+        f"{catalog_id}: {plan.plan_id}, {plan.items:,} items in {len(parts)} parts, {draft.recipe.name}{quantizer}",
         file=sys.stderr,
     )
     return plan.plan_id
@@ -111,6 +92,63 @@ def read_plan(object_store: ObjectStore, catalog_id: str, plan_id: str) -> Index
         return IndexPlan.from_bytes(object_store.get_bytes(keys.index_plan(catalog_id, plan_id)))
     except ObjectMissingError as error:
         raise ContractError(f"catalog {catalog_id}: {plan_id} does not exist; plan the build again") from error
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What a plan says before its rows and its quantizer are known."""
+
+    embedding_set: EmbeddingSet
+    recipe: Recipe
+    goal: TuningGoal
+    predicted: IndexFigures
+    shards: int
+
+    def version(self, quantizer_id: str | None) -> str:
+        """Returns the index version under a quantizer."""
+        return index_version_id(
+            self.embedding_set,
+            self.recipe.identity(),
+            self.goal.identity(),
+            quantizer_id=quantizer_id,
+            shards=self.shards,
+        )
+
+    def plan(self, parts: tuple[PlannedPart, ...], chosen: QuantizerChoice | None, *, standing: int) -> IndexPlan:
+        """Returns the plan."""
+        index_version = self.version(chosen.quantizer_id if chosen else None)
+        shards = _runs(parts, self.shards)
+        rows = [part.rows_file.sha256 for part in parts]
+        return IndexPlan(
+            plan_id=content_id("plan", [index_version, rows, shards]),
+            catalog_id=self.embedding_set.catalog_id,
+            fingerprint=self.embedding_set.fingerprint,
+            embedding_set_id=self.embedding_set.embedding_set_id,
+            dimension=self.embedding_set.dimension,
+            items=self.embedding_set.items,
+            index_version=index_version,
+            recipe=self.recipe.identity(),
+            recall_target=self.goal.recall_target,
+            quantizer=chosen,
+            parts=parts,
+            parts_standing=standing,
+            shards=shards,
+            predicted=self.predicted,
+        )
+
+
+def _samples(
+    settings: Settings, object_store: ObjectStore, draft: _Draft, parts: tuple[PlannedPart, ...], folder: Path
+) -> RowSamples:
+    return RowSamples(
+        object_store,
+        parts,
+        lambda planned: read_rows(folder / planned.rows_file.name),
+        dimension=draft.embedding_set.dimension,
+        train_rows=draft.recipe.train_rows,
+        max_bytes=settings.index_build_max_bytes // _SAMPLE_SHARE,
+        seed=draft.recipe.seed,
+    )
 
 
 def _first_complete(object_store: ObjectStore, catalog_id: str, versions: Sequence[str]) -> str | None:

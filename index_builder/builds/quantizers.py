@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from index_builder.builds.planned_recipe import planned_recipe
 from index_builder.builds.samples import RowSamples
 from index_builder.recipes import Recipe, Trained
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.contracts.document import StoredFile
-from vitrine.contracts.index_builds import Quantizer, QuantizerChoice, QuantizerFit
+from vitrine.contracts.index_builds import IndexPlan, Quantizer, QuantizerChoice, QuantizerFit
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.identity import attempt_id, content_id
 from vitrine.ledger import Ledger
@@ -34,8 +35,7 @@ class Quantizers:
         self._ledger = ledger
         self._set = embedding_set
         self._recipe = recipe
-        self._identity = recipe.quantizer_identity()
-        recipe_id = content_id("recipe", self._identity)
+        recipe_id = content_id("recipe", recipe.identity())
         self._key_prefix = f"{embedding_set.catalog_id}/{embedding_set.fingerprint}/{recipe_id}/"
 
     def known(self) -> list[Quantizer]:
@@ -50,7 +50,7 @@ class Quantizers:
         Args:
             samples: of the rows that are to be encoded.
             folder: scratch.
-            retrain: train one in any case, unless the newest was trained on the same sample.
+            retrain: train one in any case, unless the newest was trained on these rows.
         """
         newest = next(iter(self.known()), None)
         if newest is None:
@@ -60,9 +60,7 @@ class Quantizers:
             return _choice(newest, newest.fit, reused=False, reasons=newest.reasons)
         if retrain:
             return self._train(samples, folder, reasons=("a retrain was asked for",))
-        trained = fetch_quantizer(
-            self._object_store, self._set.catalog_id, newest.quantizer_id, self._recipe, folder / "newest"
-        )
+        trained = open_quantizer(self._object_store, newest, self._recipe, folder / "newest")
         fit = measure_fit(trained, samples)
         reasons = drift_reasons(self._settings, fit, newest.fit)
         if reasons and self._settings.index_retrain == "when_due":
@@ -71,7 +69,8 @@ class Quantizers:
 
     def _train(self, samples: RowSamples, folder: Path, *, reasons: tuple[str, ...]) -> QuantizerChoice:
         vectors, sample_digest = samples.training()
-        quantizer_id = content_id("quantizer", [self._set.fingerprint, self._identity, sample_digest])
+        identity = [self._set.catalog_id, self._set.fingerprint, self._recipe.identity(), sample_digest]
+        quantizer_id = content_id("quantizer", identity)
         key = f"{self._key_prefix}{quantizer_id}"
         if (standing := self._ledger.attempts.committed(scope=_SCOPE, key=key)) is None:
             attempt = attempt_id()
@@ -116,30 +115,39 @@ class Quantizers:
             self._object_store.put_bytes(key, quantizer.to_bytes())
 
 
-def fetch_quantizer(
-    object_store: ObjectStore, catalog_id: str, quantizer_id: str, recipe: Recipe, folder: Path
-) -> Trained:
-    """Downloads a quantizer into `folder`, checked by SHA-256, and opens it.
+def fetch_quantizer(object_store: ObjectStore, plan: IndexPlan, folder: Path) -> Trained:
+    """Downloads the quantizer of a plan into `folder` and opens it.
 
     Raises:
-        ContractError: it was never completed.
+        ContractError: the plan has none, or it was never completed.
     """
-    prefix = keys.quantizer_prefix(catalog_id, quantizer_id)
+    if plan.quantizer is None:
+        raise ContractError(f"{plan.plan_id}: its index is built whole, so it has no quantizer")
+    prefix = keys.quantizer_prefix(plan.catalog_id, plan.quantizer.quantizer_id)
     try:
         quantizer = Quantizer.from_bytes(object_store.get_bytes(f"{prefix}/manifest.json"))
     except ObjectMissingError as error:
-        raise ContractError(f"catalog {catalog_id}: {quantizer_id} does not exist; plan the build again") from error
+        raise ContractError(
+            f"{plan.plan_id}: {plan.quantizer.quantizer_id} does not exist; plan the build again"
+        ) from error
+    return open_quantizer(object_store, quantizer, planned_recipe(plan), folder)
+
+
+def open_quantizer(object_store: ObjectStore, quantizer: Quantizer, recipe: Recipe, folder: Path) -> Trained:
+    """Downloads a quantizer into `folder`, checked by SHA-256, and opens it."""
+    prefix = keys.quantizer_prefix(quantizer.catalog_id, quantizer.quantizer_id)
     for file in quantizer.files:
         path = folder / file.name.partition("/")[2]
         object_store.get_file(f"{prefix}/{file.name}", path, sha256=file.sha256)
-    return recipe.read_trained(folder)
+    return recipe.read(folder)
 
 
 def measure_fit(trained: Trained, samples: RowSamples) -> QuantizerFit:
     """Measures a quantizer on a sample that is drawn apart from the one it was trained on."""
     vectors = samples.measuring()
-    error, imbalance = trained.fit(vectors)
-    return QuantizerFit(error=error, imbalance=imbalance, sampled=len(vectors))
+    return QuantizerFit(
+        error=trained.sampled_error(vectors), imbalance=trained.sampled_imbalance(vectors), sampled=len(vectors)
+    )
 
 
 def drift_reasons(settings: Settings, fit: QuantizerFit, at_training: QuantizerFit) -> tuple[str, ...]:

@@ -21,9 +21,14 @@ _LAYOUT = "rows follow the blocks"  # ids of versions whose rows were sorted by 
 
 
 def index_version_id(
-    embedding_set: EmbeddingSet, recipe: dict[str, Any], *, quantizer_id: str | None, shards: int
+    embedding_set: EmbeddingSet,
+    recipe: dict[str, Any],
+    goal: dict[str, Any],
+    *,
+    quantizer_id: str | None,
+    shards: int,
 ) -> str:
-    """Returns the name of an index: of its rows, its recipe, the quantizer that encoded it and its shards."""
+    """Returns the name of an index: of its rows, recipe, tuning goal, the quantizer that encoded it and its shards."""
     return content_id(
         "index",
         [
@@ -32,6 +37,7 @@ def index_version_id(
             embedding_set.fingerprint,
             embedding_set.rows_digest,
             recipe,
+            goal,
             quantizer_id,
             shards,
         ],

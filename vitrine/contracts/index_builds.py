@@ -104,6 +104,7 @@ class IndexPlan(Document):
     items: int
     index_version: str
     recipe: dict[str, Any]
+    recall_target: float
     quantizer: QuantizerChoice | None
     parts: tuple[PlannedPart, ...]
     parts_standing: int  # that were encoded before
