@@ -61,7 +61,7 @@ def test_a_filter_fills_top_k_whenever_so_many_items_match(
 def test_a_filter_that_is_answered_by_the_graph_fills_top_k_too(
     index: VectorIndex, vectors: np.ndarray, queries: np.ndarray, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitrine.vector_index._EXACT_MATCHES", 0)  # as if the catalog had millions of items
+    monkeypatch.setattr("vitrine.vector_index.index._EXACT_MATCHES", 0)  # as if the catalog had millions of items
     mask = np.random.default_rng(5).random(ITEMS) < share
 
     _, rows = index.search(queries, top_k=10, allowed=mask)

@@ -72,7 +72,7 @@ def test_a_graph_reaches_the_recall_target_with_the_cheapest_setting(
     curve = read_recall(settings, catalog_id=catalog.catalog_id, index_version=manifest.index_version)["curve"]
     assert manifest.index_key == "HNSW32,SQ8"
     assert manifest.recall_at_10.image >= 0.95
-    assert manifest.search_parameters == {"ef_search": curve[-1]["setting"]}
+    assert manifest.search_parameters == curve[-1]["parameters"]
     assert all(point["image"] < 0.95 for point in curve[:-1])
     index, item_ids = _open(catalog, manifest, tmp_path)
     queries = np.stack([vector_of(f"query {number}") for number in range(50)])
