@@ -66,9 +66,7 @@ def assemble_index(
             vectors = RowVectors.write(folder / "vectors.npy", rows.halves(), dimension=plan.dimension)
             make_shards(settings, object_store, plan, vectors, names=shards, folder=folder)
             manifest = _manifest(plan, shards)
-            opened = VectorIndex.open_folders(
-                [folder / shard for shard in shards], index_version=plan.index_version
-            )
+            opened = VectorIndex.open_folders([folder / shard for shard in shards], index_version=plan.index_version)
             tuned = _tuned(settings, object_store, plan, opened, rows, vectors)
             _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
         record_peak(ledger, plan, step="assemble", peak=peak)

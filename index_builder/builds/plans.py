@@ -15,8 +15,7 @@ from index_builder.builds.quantizers import Quantizers
 from index_builder.builds.rows import SORTED_ROW_BYTES, ordered_rows
 from index_builder.builds.samples import RowSamples
 from index_builder.builds.versions import find_index_version, index_version_id
-from index_builder.planning import choose_recipe
-from index_builder.recipes import Recipe
+from index_builder.recipes import Recipe, choose_recipe
 from index_builder.tuning import TuningGoal, tuning_goal
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingSet
@@ -48,13 +47,14 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
     """
     object_store = open_object_store(settings)
     embedding_set = read_embedding_set(object_store, catalog_id, embedding_set_id)
-    choice = choose_recipe(settings, items=embedding_set.items, dimension=embedding_set.dimension)
+    recipe = choose_recipe(settings, items=embedding_set.items, dimension=embedding_set.dimension)
+    predicted = IndexFigures()
     draft = _Draft(
         embedding_set,
-        choice.recipe,
+        recipe,
         tuning_goal(settings),
-        choice.predicted,
-        shards=_shard_count(choice.predicted, settings.index_build_max_bytes),
+        predicted,
+        shards=_shard_count(predicted, settings.index_build_max_bytes),
     )
     with closing(open_ledger(settings)) as ledger:
         quantizers = Quantizers(settings, object_store, ledger, embedding_set, draft.recipe)
@@ -162,7 +162,7 @@ def _write_parts(
 ) -> tuple[PlannedPart, ...]:
     range_rows = settings.index_build_max_bytes // _SORTED_SHARE // SORTED_ROW_BYTES
     tables = ordered_rows(object_store, embedding_set, folder=folder, range_rows=range_rows)
-    parts = []
+    parts: list[PlannedPart] = []
     with progress(f"{embedding_set.catalog_id}: ordering rows", total=embedding_set.items) as advance:
         for part in cut_parts(tables, embedding_set.blocks, part_rows=settings.index_part_rows):
             parts.append(write_rows(part, folder, position=len(parts)))

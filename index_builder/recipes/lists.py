@@ -26,6 +26,7 @@ from vitrine.errors import ContractError, SettingsError
 from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE
 
 REFINED = ",Refine(SQ8)"
+_LEAST_SUPER_KMEANS = 32  # dimensions that faiss's SuperKMeans takes
 _OPQ_ROUNDS = 8  # of 50 by default: the error moves by less than 1% after, and a round costs seconds at 512 dimensions
 _CENTROID_EF_SEARCH = 64  # of 16 by default, which misses the nearest centroid of one row in ten
 
@@ -69,7 +70,7 @@ class ListRecipe:
                 f"VITRINE_INDEX_KEY={self.index_key!r}: fast-scan codes give no vectors back; append {REFINED!r}"
             )
         lists.cp.seed = self.seed
-        lists.cp.use_super_kmeans = True  # half the CPU of plain k-means
+        lists.cp.use_super_kmeans = lists.d >= _LEAST_SUPER_KMEANS  # half the CPU of plain k-means
         centroids = faiss.downcast_index(lists.quantizer)
         if isinstance(centroids, faiss.IndexHNSW):
             centroids.hnsw.efSearch = _CENTROID_EF_SEARCH
@@ -129,11 +130,23 @@ class TrainedLists:
 
     def sampled_error(self, sample: NDArray[np.float32]) -> float:
         """See `Trained`: the mean squared distance of vectors to the centroid of their list."""
-        lists = faiss.extract_index_ivf(self._index)
-        rotated = _rotation(self._index).apply(sample) if isinstance(self._index, faiss.IndexPreTransform) else sample
-        _, numbers = lists.quantizer.search(np.ascontiguousarray(rotated), 1)
-        centroids = lists.quantizer.reconstruct_batch(numbers[:, 0])
+        rotated, numbers = self._nearest_lists(sample)
+        centroids = faiss.extract_index_ivf(self._index).quantizer.reconstruct_batch(numbers)
         return float(np.mean(np.sum((rotated - centroids) ** 2, axis=1)))
+
+    def sampled_imbalance(self, sample: NDArray[np.float32]) -> float:
+        """See `Trained`."""
+        lists = int(faiss.extract_index_ivf(self._index).nlist)
+        _, numbers = self._nearest_lists(sample)
+        shares = np.bincount(numbers, minlength=lists) / len(sample)
+        return float(lists * np.sum(shares**2))
+
+    def _nearest_lists(self, sample: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Returns the vectors as the lists see them, and each one's list."""
+        rotated = _rotation(self._index).apply(sample) if isinstance(self._index, faiss.IndexPreTransform) else sample
+        rotated = np.ascontiguousarray(rotated)
+        _, numbers = faiss.extract_index_ivf(self._index).quantizer.search(rotated, 1)
+        return rotated, numbers[:, 0]
 
 
 def _rotation(index: Any) -> Any:

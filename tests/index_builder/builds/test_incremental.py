@@ -106,14 +106,14 @@ def test_an_incremental_build_is_the_index_that_a_full_one_with_its_quantizer_wo
 def test_other_pictures_make_a_retrain_due_and_the_manifest_says_why(
     settings: Settings, catalog: SyntheticCatalog
 ) -> None:
+    settings = settings.model_copy(update={"index_recall_target": 0.5})  # the old codes do not reach far
     first = _build(settings, catalog)
     _deliver(catalog, "2026-11-02", packs=range(100, 140), shifted=True)
 
     by_hand = _build(settings.model_copy(update={"index_retrain": "by_hand"}), catalog)
-    when_due = _build(settings, catalog)
-
-    # by_hand was built first, so the head has an index: only a retrain makes another.
+    when_due = _build(settings, catalog)  # finds the index that the head has: only a retrain makes another
     retrained = _build(settings, catalog, retrain=True)
+
     assert when_due == by_hand
     assert (by_hand.quantizer.reused, by_hand.retrain_due) == (True, True)
     assert by_hand.quantizer.fit.error > 1.1 * first.quantizer.fit.error
