@@ -1,7 +1,7 @@
 """The build of one index version, in steps that can each be killed and run again: plan, encode, assemble.
 
-What a step leaves is immutable: the plan and its rows, the quantizer, encoded parts, the version. Each names what it was
-made of, so a build goes on from what is there, and the next build takes over what did not change.
+What a step leaves is immutable: the plan and its rows, the quantizer, encoded parts, the version. Each names what it
+was made of, so a build goes on from what is there, and the next build takes over what did not change.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def assemble_index(
             make_shards(settings, object_store, plan, vectors, names=shards, folder=folder)
             manifest = _manifest(plan, shards)
             opened = VectorIndex.open_folders([folder / shard for shard in shards], index_version=plan.index_version)
-            tuned = _tuned(settings, object_store, plan, opened, rows, vectors)
+            tuned = _tuned(settings, object_store, plan, opened, rows=rows, vectors=vectors)
             _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
         record_peak(ledger, plan, step="assemble", peak=peak)
         files = _write_files(folder, plan, tuned, shards)
@@ -128,6 +128,7 @@ def _tuned(
     object_store: ObjectStore,
     plan: IndexPlan,
     opened: VectorIndex,
+    *,
     rows: PlannedRows,
     vectors: RowVectors,
 ) -> TunedSearch:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def cut_parts(tables: Iterable[pa.Table], blocks: Iterable[EmbeddingBlock], *, p
 
     for table in tables:
         bounds = unit_bounds(table)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             unit = (table["source_id"][start].as_py(), table["row_group"][start].as_py())
             rows = stop - start
             if held and filled + rows > part_rows:

@@ -26,8 +26,8 @@ from vitrine.errors import ContractError, SettingsError
 from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE
 
 REFINED = ",Refine(SQ8)"
-_LEAST_SUPER_KMEANS = 32  # dimensions that faiss's SuperKMeans takes
 _OPQ_ROUNDS = 8  # of 50 by default: the error moves by less than 1% after, and a round costs seconds at 512 dimensions
+_SUPER_K_MEANS_FROM = 64  # dimensions: it prunes by the first of them, and refuses fewer than 32
 _CENTROID_EF_SEARCH = 64  # of 16 by default, which misses the nearest centroid of one row in ten
 
 
@@ -70,7 +70,7 @@ class ListRecipe:
                 f"VITRINE_INDEX_KEY={self.index_key!r}: fast-scan codes give no vectors back; append {REFINED!r}"
             )
         lists.cp.seed = self.seed
-        lists.cp.use_super_kmeans = lists.d >= _LEAST_SUPER_KMEANS  # half the CPU of plain k-means
+        lists.cp.use_super_kmeans = index.d >= _SUPER_K_MEANS_FROM  # half the CPU of plain k-means
         centroids = faiss.downcast_index(lists.quantizer)
         if isinstance(centroids, faiss.IndexHNSW):
             centroids.hnsw.efSearch = _CENTROID_EF_SEARCH
