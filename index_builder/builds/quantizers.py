@@ -157,7 +157,7 @@ def drift_reasons(settings: Settings, fit: QuantizerFit, at_training: QuantizerF
         ("quantization error", fit.error, at_training.error, settings.index_drift_max_error_growth),
         ("imbalance of the lists", fit.imbalance, at_training.imbalance, settings.index_drift_max_imbalance_growth),
     ):
-        if found > before * (1 + growth):
+        if 0 < before < found / (1 + growth):
             reasons.append(
                 f"{name} {found:.4g}, {found / before - 1:.0%} above {before:.4g} at training (limit {growth:.0%})"
             )
