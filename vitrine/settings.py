@@ -142,6 +142,39 @@ class Settings(BaseModel):
         0.95, description="Recall@10 against exact search that a build must reach.", ge=0, le=1
     )
     index_threads: int = Field(2, description="Threads of an index build.", ge=1)
+    index_build_max_bytes: int = Field(
+        4_000_000_000,
+        description=(
+            "Anonymous memory that a build plans with: it bounds samples, sorting and the shards that are merged or "
+            "built at a time. The peak is measured and stands in the manifest."
+        ),
+        ge=100_000_000,
+    )
+    index_part_rows: int = Field(
+        65_536, description="Rows that one task encodes at most; a unit of embedding is never divided.", ge=1
+    )
+    index_encode_in_process_rows: int = Field(
+        200_000, description="Rows up to which an index build encodes by itself; more go through Spark.", ge=0
+    )
+    index_drift_max_error_growth: float = Field(
+        0.1,
+        description=(
+            "A quantizer is trained anew when its error on the present head is larger by this share than on the one "
+            "that it was trained on. Recall does not depend on it, since each build is tuned; latency does."
+        ),
+        ge=0,
+    )
+    index_drift_max_imbalance_growth: float = Field(
+        0.5,
+        description=(
+            "The same for the imbalance of its lists, which is the factor by which a search compares more rows than it "
+            "would with lists of one length."
+        ),
+        ge=0,
+    )
+    index_retrain: Literal["when_due", "by_hand"] = Field(
+        "when_due", description="`by_hand`: a build only says that a retrain is due; `build --retrain` does it."
+    )
     first_release_min_image_recall: float = Field(
         0.5,
         description=(

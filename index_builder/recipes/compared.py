@@ -77,6 +77,10 @@ class TrainedCodes:
         """See `Trained`."""
         return squared_error(self._index, sample)
 
+    def sampled_imbalance(self, sample: NDArray[np.float32]) -> float:  # noqa: ARG002 - one protocol for all
+        """See `Trained`; there are no lists."""
+        return 1.0
+
     def _encoded(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[bytes]:
         for batch in batches:
             yield self._index.sa_encode(batch).tobytes()

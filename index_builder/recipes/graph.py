@@ -98,6 +98,10 @@ class TrainedGraph:
         """See `Trained`."""
         return squared_error(self._storage, sample)
 
+    def sampled_imbalance(self, sample: NDArray[np.float32]) -> float:  # noqa: ARG002 - one protocol for all
+        """See `Trained`; there are no lists."""
+        return 1.0
+
     @property
     def _storage(self) -> Any:
         return faiss.downcast_index(self._index.storage)

@@ -131,11 +131,23 @@ class TrainedLists:
 
     def sampled_error(self, sample: NDArray[np.float32]) -> float:
         """See `Trained`: the mean squared distance of vectors to the centroid of their list."""
-        lists = faiss.extract_index_ivf(self._index)
-        rotated = _rotation(self._index).apply(sample) if isinstance(self._index, faiss.IndexPreTransform) else sample
-        _, numbers = lists.quantizer.search(np.ascontiguousarray(rotated), 1)
-        centroids = lists.quantizer.reconstruct_batch(numbers[:, 0])
+        rotated, numbers = self._nearest_lists(sample)
+        centroids = faiss.extract_index_ivf(self._index).quantizer.reconstruct_batch(numbers)
         return float(np.mean(np.sum((rotated - centroids) ** 2, axis=1)))
+
+    def sampled_imbalance(self, sample: NDArray[np.float32]) -> float:
+        """See `Trained`."""
+        lists = int(faiss.extract_index_ivf(self._index).nlist)
+        _, numbers = self._nearest_lists(sample)
+        shares = np.bincount(numbers, minlength=lists) / len(sample)
+        return float(lists * np.sum(shares**2))
+
+    def _nearest_lists(self, sample: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Returns the vectors as the lists see them, and each one's list."""
+        rotated = _rotation(self._index).apply(sample) if isinstance(self._index, faiss.IndexPreTransform) else sample
+        rotated = np.ascontiguousarray(rotated)
+        _, numbers = faiss.extract_index_ivf(self._index).quantizer.search(rotated, 1)
+        return rotated, numbers[:, 0]
 
 
 def _rotation(index: Any) -> Any:

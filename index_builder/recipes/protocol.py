@@ -46,6 +46,12 @@ class Trained(Protocol):
     def sampled_error(self, sample: NDArray[np.float32]) -> float:
         """Returns the mean squared error of what the training fitted to its sample: the measure of drift."""
 
+    def sampled_imbalance(self, sample: NDArray[np.float32]) -> float:
+        """Returns the number of lists times the sum of the squared shares of a sample that they hold.
+
+        1 when all are equally long, and where there are none: the factor by which a search compares more rows.
+        """
+
 
 class Recipe(Protocol):
     """How an index is made.
