@@ -159,6 +159,11 @@ class Settings(BaseModel):
         ),
         ge=100_000_000,
     )
+    index_max_shard_rows: int = Field(
+        20_000_000,
+        description="Rows of one shard at most; each is merged, or its graph built, in memory, and all are served.",
+        ge=1,
+    )
     index_part_rows: int = Field(
         65_536, description="Rows that one task encodes at most; a unit of embedding is never divided.", ge=1
     )
