@@ -100,24 +100,18 @@ def tune_search(
     Raises:
         GateError: no setting reaches the target; the message names the best that was reached.
     """
-    image_truth, text_truth = ground_truth(vectors, images), ground_truth(vectors, texts)
+    truths = ground_truth(vectors, images), ground_truth(vectors, texts)
     curve: list[CurvePoint] = []
     reached: list[CurvePoint] = []
-    for climb in _climbs(index):
+    for climb in climbs(index):
         for parameters in climb:
-            figures = RecallFigures(
-                image=measure_recall(index, image_truth, vectors, parameters=parameters),
-                text=measure_recall(index, text_truth, vectors, parameters=parameters),
-                queries_image=len(images),
-                queries_text=len(texts),
-            )
-            cpu_ms = _cpu_ms(index, (image_truth, text_truth), parameters)
-            point = CurvePoint(dict(parameters), figures, cpu_ms)
+            point = measure_point(index, vectors, truths, parameters)
             curve.append(point)
+            figures = point.recall
             if figures.worst is None or figures.worst >= goal.recall_target:
                 reached.append(point)
                 break
-            if reached and cpu_ms > min(other.cpu_ms for other in reached):
+            if reached and point.cpu_ms > min(other.cpu_ms for other in reached):
                 break  # dearer already than a setting that is enough
     if reached:
         best = min(reached, key=lambda point: point.cpu_ms)
@@ -131,20 +125,42 @@ def tune_search(
     )
 
 
-def _climbs(index: VectorIndex) -> Iterator[Iterator[dict[str, int]]]:
-    """Yields runs of settings of rising recall and cost: one for each step of the second parameter."""
+def measure_point(
+    index: VectorIndex,
+    vectors: RowVectors,
+    truths: tuple[GroundTruth | None, GroundTruth | None],
+    parameters: Mapping[str, int],
+) -> CurvePoint:
+    """Measures one setting; `truths` are those of images and of texts."""
+    image, text = truths
+    figures = RecallFigures(
+        image=measure_recall(index, image, vectors, parameters=parameters),
+        text=measure_recall(index, text, vectors, parameters=parameters),
+        queries_image=0 if image is None else len(image.queries),
+        queries_text=0 if text is None else len(text.queries),
+    )
+    return CurvePoint(dict(parameters), figures, _cpu_ms(index, truths, parameters))
+
+
+def climbs(
+    index: VectorIndex, *, ladders: Mapping[str, tuple[int, ...]] | None = None
+) -> Iterator[Iterator[dict[str, int]]]:
+    """Yields runs of settings of rising recall and cost: one for each step of the second parameter.
+
+    Args:
+        ladders: steps of each parameter, instead of those of a build.
+    """
+    ladders = ladders or _LADDERS
     if not index.parameter_names:
         yield iter([{}])
         return
     first, *others = index.parameter_names
-    steps = [step for step in _LADDERS[first] if not index.lists or step <= index.lists]
-    if index.lists and steps[-1] < min(index.lists, _LADDERS[first][-1]):
-        steps.append(index.lists)
+    steps = [step for step in ladders[first] if not index.lists or step <= index.lists]
     if not others:
         yield ({first: step} for step in steps)
         return
     [second] = others
-    for other in _LADDERS[second]:
+    for other in ladders[second]:
         yield ({first: step, second: other} for step in steps)
 
 

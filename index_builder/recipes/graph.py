@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import faiss
@@ -60,7 +61,7 @@ class TrainedGraph:
     """A graph without rows.
 
     Attributes:
-        threads: that `build` uses; more than one place rows in another order each time.
+        threads: that `merge` uses; more than one place rows in another order each time.
     """
 
     def __init__(self, index: Any, recipe: GraphRecipe, *, threads: int) -> None:
@@ -81,18 +82,21 @@ class TrainedGraph:
             return part.rows
 
     def merge(self, parts: Sequence[Path], *, into: Path) -> int:
-        """See `Trained`. Codes decode to vectors that encode to the same codes, so this is `build` to the byte."""
-        return self.build(self._decoded(parts), into=into)
+        """See `Trained`. The graph is made over what the codes decode to, which encodes to the same codes again."""
+        into.mkdir(parents=True, exist_ok=True)
+        index = faiss.clone_index(self._index)
+        with faiss_threads(self.threads):
+            for batch in _of_equal_size(self._decoded(parts)):
+                index.add(batch)
+        faiss.write_index(index, str(into / INDEX_FILE))
+        return int(index.ntotal)
 
     def build(self, batches: Iterable[NDArray[np.float32]], *, into: Path) -> int:
         """See `Trained`."""
         into.mkdir(parents=True, exist_ok=True)
-        index = faiss.clone_index(self._index)
-        with faiss_threads(self.threads):
-            for batch in _of_equal_size(batches):
-                index.add(batch)
-        faiss.write_index(index, str(into / INDEX_FILE))
-        return int(index.ntotal)
+        with TemporaryDirectory(dir=into, prefix="part-") as part:
+            self.encode(batches, into=Path(part))
+            return self.merge([Path(part)], into=into)
 
     def sampled_error(self, sample: NDArray[np.float32]) -> float:
         """See `Trained`."""
