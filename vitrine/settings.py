@@ -160,6 +160,15 @@ class Settings(BaseModel):
     index_recall_target: float = Field(
         0.95, description="Recall@10 against exact search that a build must reach.", ge=0, le=1
     )
+    near_duplicate_distance: int = Field(
+        3,
+        description=(
+            "Pictures whose perceptual hashes differ in at most so many of 64 bits, and what they are connected to, "
+            "are one group of an item table: a search can show one of each group."
+        ),
+        ge=0,
+        le=6,
+    )
     index_threads: int = Field(2, description="Threads of an index build.", ge=1)
     index_build_max_bytes: int = Field(
         4_000_000_000,
@@ -168,6 +177,11 @@ class Settings(BaseModel):
             "built at a time. The peak is measured and stands in the manifest."
         ),
         ge=100_000_000,
+    )
+    index_max_shard_rows: int = Field(
+        20_000_000,
+        description="Rows of one shard at most; each is merged, or its graph built, in memory, and all are served.",
+        ge=1,
     )
     index_part_rows: int = Field(
         65_536, description="Rows that one task encodes at most; a unit of embedding is never divided.", ge=1

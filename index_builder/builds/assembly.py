@@ -17,6 +17,7 @@ from index_builder.builds.plans import read_plan
 from index_builder.builds.shards import make_shards
 from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
 from index_builder.held_out import held_out_queries
+from index_builder.planning.opened_memory import measure_opened_memory
 from index_builder.tuning import TunedSearch, TuningGoal, tune_search
 from index_builder.vectors import RowVectors
 from vitrine.connections import open_ledger, open_object_store
@@ -35,6 +36,7 @@ from vitrine.vector_index import VectorIndex
 
 _ROUND_TRIPS = 200
 _LEAST_COSINE = 0.9  # of a row to its own vector; 8 bits leave 0.9999, so less means another row's vector
+_LEAST_MEASURED_BYTES = 64 << 20  # the memory of less is lost in that of the process, and costs a second to ask
 _NOT_MEASURED = RecallFigures(image=None, text=None, queries_image=0, queries_text=0)
 
 
@@ -71,12 +73,7 @@ def assemble_index(
             _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
         record_peak(ledger, plan, step="assemble", peak=peak)
         files = _write_files(folder, plan, tuned, shards)
-        measured = IndexFigures(
-            disk_bytes=sum(file.size_bytes for file in files if not file.name.startswith("rows/")),
-            recall=tuned.recall.worst,
-            cpu_ms=tuned.cpu_ms,
-            build_peak_bytes=max(recorded_peaks(ledger, plan), default=None),
-        )
+        measured = _measured([folder / shard for shard in shards], tuned, recorded_peaks(ledger, plan))
         manifest = manifest.model_copy(
             update={
                 "search_parameters": tuned.search_parameters,
@@ -160,6 +157,20 @@ def _check_round_trip(opened: VectorIndex, rows: PlannedRows, *, seed: int) -> N
             f"(first: row {row}, item {rows.item_ids(sample[wrong[:1]])[0]!r}, cosine {cosines[wrong[0]]:.3f}); "
             "the rows are out of order: build again"
         )
+
+
+def _measured(shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) -> IndexFigures:
+    """Returns what the index costs; its memory by opening it in a process of its own, where that tells anything."""
+    disk_bytes = sum(path.stat().st_size for shard in shards for path in shard.glob("*.faiss"))
+    opened = measure_opened_memory(shards) if disk_bytes >= _LEAST_MEASURED_BYTES else None
+    return IndexFigures(
+        memory_bytes=opened.anonymous_bytes if opened else None,
+        mapped_bytes=max(0, opened.file_bytes - opened.anonymous_bytes) if opened else None,
+        disk_bytes=disk_bytes,
+        recall=tuned.recall.worst,
+        cpu_ms=tuned.cpu_ms,
+        build_peak_bytes=max(peaks, default=None),
+    )
 
 
 def _write_files(folder: Path, plan: IndexPlan, tuned: TunedSearch, shards: Sequence[str]) -> tuple[StoredFile, ...]:

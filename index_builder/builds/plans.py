@@ -54,7 +54,7 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
         recipe,
         tuning_goal(settings),
         predicted,
-        shards=_shard_count(predicted, settings.index_build_max_bytes),
+        shards=_shard_count(settings, embedding_set.items, predicted),
     )
     with closing(open_ledger(settings)) as ledger:
         quantizers = Quantizers(settings, object_store, ledger, embedding_set, draft.recipe)
@@ -170,9 +170,10 @@ def _write_parts(
     return tuple(parts)
 
 
-def _shard_count(predicted: IndexFigures, max_bytes: int) -> int:
-    """Returns how many shards the planned memory takes, each of which is held while it is merged or built."""
-    return max(1, -(-(predicted.memory_bytes or 0) * _SHARD_SHARE // max_bytes))
+def _shard_count(settings: Settings, items: int, predicted: IndexFigures) -> int:
+    """Returns how many shards keep to the rows and the memory that one may take while it is merged or built."""
+    by_memory = -(-(predicted.memory_bytes or 0) * _SHARD_SHARE // settings.index_build_max_bytes)
+    return max(1, by_memory, -(-items // settings.index_max_shard_rows))
 
 
 def _runs(parts: Sequence[PlannedPart], count: int) -> tuple[int, ...]:

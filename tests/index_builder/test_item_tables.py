@@ -6,7 +6,6 @@ import datetime
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from index_builder.__main__ import main
@@ -34,8 +33,9 @@ def test_rows_of_the_table_are_rows_of_the_index(settings: Settings, catalog: Sy
 
     table = _open(catalog, _build(settings, catalog)[2], tmp_path)
 
-    assert table.rows_by_item_id(["item-00007", "item-00089", "no such item"]) == {"item-00007": 7, "item-00089": 89}
-    found = table.items([89, 7])
+    rows = table.rows_by_item_id(["item-00007", "item-00089", "no such item"])
+    assert sorted(rows) == ["item-00007", "item-00089"]
+    found = table.items([rows["item-00089"], rows["item-00007"]])
     assert [item.item_id for item in found] == ["item-00089", "item-00007"]
     seven = found[1]
     assert (seven.title, seven.category, seven.color, seven.price) == ("a thing number 3", "lamp", None, None)
@@ -65,11 +65,12 @@ def test_filters_see_named_columns_and_scalar_attributes(
         "parent_id": "category",
         "price": "number",
     }
-    mask = table.filter_mask({"category": ["lamp", "shoe"], "price": {"lt": 30}, "attributes.material": "silk"})
+    found = table.filter_rows({"category": ["lamp", "shoe"], "price": {"lt": 30}, "attributes.material": "silk"})
     expected = [number for number in range(25) if number % 3 in (1, 2) and number % 2 == 1 and number % 7]
-    assert np.flatnonzero(mask).tolist() == expected
+    item_ids = [item.item_id for item in table.items(found.ids)]
+    assert sorted(item_ids) == [f"item-{number:05d}" for number in expected]
     with pytest.raises(RequestError, match="brand"):
-        table.filter_mask({"brand": "x"})
+        table.filter_rows({"brand": "x"})
 
 
 def test_odd_attributes_and_times_survive(settings: Settings, catalog: SyntheticCatalog, tmp_path: Path) -> None:
@@ -88,10 +89,12 @@ def test_odd_attributes_and_times_survive(settings: Settings, catalog: Synthetic
     table = _open(catalog, _build(settings, catalog)[2], tmp_path)
 
     assert sorted(table.columns) == ['attributes.a/b "c"', "attributes.flag", "attributes.mixed", "created_at"]
-    assert table.items([0])[0].attributes["list"] == [1, 2]
-    assert table.items([2])[0].created_at == when
-    assert table.filter_mask({"attributes.mixed": ["1", "one"]}).tolist() == [True, True, False]
-    assert table.filter_mask({"created_at": {"gte": "2026-11-01"}}).all()
+    rows = table.rows_by_item_id(["item-0", "item-1", "item-2"])
+    assert table.items([rows["item-0"]])[0].attributes["list"] == [1, 2]
+    assert table.items([rows["item-2"]])[0].created_at == when
+    mixed = table.filter_rows({"attributes.mixed": ["1", "one"]})
+    assert set(mixed.ids.tolist()) == {rows["item-0"], rows["item-1"]}
+    assert table.filter_rows({"created_at": {"gte": "2026-11-01"}}).count == 3
 
 
 def test_a_table_over_other_items_than_the_indexs_is_refused(settings: Settings, catalog: SyntheticCatalog) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from vitrine.contracts.document import Document, StoredFile
 from vitrine.contracts.index_builds import IndexFigures, QuantizerChoice
 
@@ -63,6 +65,7 @@ class ItemTable(Document):
     manifests: dict[str, str]
     items: int
     columns: dict[str, Literal["category", "number", "boolean", "time"]]  # filterable columns and their kinds
+    groups: dict[Literal["image", "product"], int] = Field(default_factory=dict)  # how many; none in tables of before
     files: tuple[StoredFile, ...]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError
+from vitrine.row_sets import RowSet
 from vitrine.vector_index.best import best_of, bounded, nothing
 from vitrine.vector_index.shards import REFINEMENT_FILE, Shard, open_shard
 from vitrine.vector_index.structures import Walk
@@ -90,7 +91,7 @@ class VectorIndex:
         queries: NDArray[np.float32],
         *,
         top_k: int,
-        allowed: NDArray[Any] | None = None,
+        allowed: RowSet | NDArray[Any] | None = None,
         parameters: Mapping[str, int] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Finds the nearest rows of each query.
@@ -98,8 +99,8 @@ class VectorIndex:
         Args:
             queries: (n, dimension), float32, unit L2 norm.
             top_k: rows wanted for each query.
-            allowed: (items,) bool mask, or row ids: only these rows may come back. Whenever top_k rows are allowed,
-                top_k come back.
+            allowed: a row set, a mask (items,), bool, or row ids: only these rows may come back. Whenever top_k rows
+                are allowed, top_k come back.
             parameters: instead of the tuned ones, for tuning.
 
         Returns:
@@ -117,15 +118,13 @@ class VectorIndex:
         if not len(queries) or not self.items:
             return nothing(len(queries), top_k)
         parameters = self.search_parameters if parameters is None else parameters
-        mask, matches = None, self.items
-        if allowed is not None:
-            mask = self._mask(allowed)
-            matches = int(np.count_nonzero(mask))
-            if matches <= min(_EXACT_MATCHES, self.items - 1):
-                return self.search_exactly(queries, top_k=top_k, rows=np.flatnonzero(mask))
-            mask = None if matches == self.items else mask
-        scores, rows = self._walk(queries, top_k, mask, kept=matches / self.items, parameters=parameters)
-        return self._completed(queries, scores, rows, mask=mask, matches=matches, parameters=parameters)
+        matches = None if allowed is None else self._matches(allowed)
+        if matches is not None and matches.count <= min(_EXACT_MATCHES, self.items - 1):
+            return self.search_exactly(queries, top_k=top_k, rows=matches.ids)
+        if matches is not None and matches.count == self.items:
+            matches = None
+        scores, rows = self._walk(queries, top_k, matches, parameters=parameters)
+        return self._completed(queries, scores, rows, matches=matches, parameters=parameters)
 
     def search_exactly(
         self, queries: NDArray[np.float32], *, top_k: int, rows: NDArray[np.int64]
@@ -157,19 +156,18 @@ class VectorIndex:
         self,
         queries: NDArray[np.float32],
         top_k: int,
-        mask: NDArray[np.bool_] | None,
+        matches: RowSet | None,
         *,
-        kept: float,
         parameters: Mapping[str, int],
         widest: bool = False,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Asks every shard, and merges their answers."""
         best = nothing(len(queries), top_k)
+        kept = 1.0 if matches is None else matches.count / self.items
         for shard in self._shards:
             selector = None
-            if mask is not None:
-                own = mask[shard.first_row : shard.first_row + shard.items]
-                bits = np.packbits(own, bitorder="little")
+            if matches is not None:
+                bits = matches.bits_of(shard.first_row, shard.items)
                 selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
             scores, rows = shard.search(queries, Walk(parameters, top_k, kept, selector, widest))
             rows = np.where(rows < 0, -1, rows + shard.first_row)
@@ -183,19 +181,16 @@ class VectorIndex:
         scores: NDArray[np.float32],
         rows: NDArray[np.int64],
         *,
-        mask: NDArray[np.bool_] | None,
-        matches: int,
+        matches: RowSet | None,
         parameters: Mapping[str, int],
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Answers the queries that came back short again: visiting all that can be visited, then exactly."""
         top_k = rows.shape[1]
-        wanted = min(top_k, matches)
+        wanted = min(top_k, self.items if matches is None else matches.count)
         if len(short := np.flatnonzero((rows >= 0).sum(axis=1) < wanted)):
-            scores[short], rows[short] = self._walk(
-                queries[short], top_k, mask, kept=matches / self.items, parameters=parameters, widest=True
-            )
+            scores[short], rows[short] = self._walk(queries[short], top_k, matches, parameters=parameters, widest=True)
         if len(short := np.flatnonzero((rows >= 0).sum(axis=1) < wanted)):
-            everything = np.arange(self.items, dtype=np.int64) if mask is None else np.flatnonzero(mask)
+            everything = np.arange(self.items, dtype=np.int64) if matches is None else matches.ids
             scores[short], rows[short] = self.search_exactly(queries[short], top_k=top_k, rows=everything)
         return bounded(scores), rows
 
@@ -209,12 +204,12 @@ class VectorIndex:
                 found[own] = shard.vectors(rows[own] - shard.first_row)
         return found
 
-    def _mask(self, allowed: NDArray[Any]) -> NDArray[np.bool_]:
-        allowed = np.asarray(allowed)
-        if allowed.dtype == np.bool_:
-            if allowed.shape != (self.items,):
-                raise ContractError(f"expected a mask of {self.items} rows, found shape {allowed.shape}")
-            return allowed
-        mask = np.zeros(self.items, dtype=np.bool_)
-        mask[allowed.astype(np.int64)] = True
-        return mask
+    def _matches(self, allowed: RowSet | NDArray[Any]) -> RowSet:
+        if not isinstance(allowed, RowSet):
+            allowed = np.asarray(allowed)
+            if allowed.dtype != np.bool_:
+                return RowSet.of_ids(np.unique(allowed), items=self.items)
+            allowed = RowSet.of_mask(allowed)
+        if allowed.items != self.items:
+            raise ContractError(f"expected a mask of {self.items} rows, or a set of so many, found {allowed.items}")
+        return allowed
