@@ -84,13 +84,11 @@ def _lists(index: Any, lists: Any, *, rows: int, list_bytes: float, sizes: Seque
         on_heap = lists.nlist * sum(map(_resident, blocks)) / len(blocks) + _ID_BYTES * rows
     else:
         on_disk, on_heap = rows * lists.code_size, 0.0
-    anonymous = on_heap + list_bytes * lists.nlist
-    if isinstance(index, faiss.IndexPreTransform):
-        anonymous += 4 * index.d**2  # the rotation
-    if isinstance(lists, faiss.IndexIVFPQ):
-        anonymous += 4 * _CENTROIDS_OF_A_PIECE * lists.d
-    disk = on_disk + _ID_BYTES * rows + centroids
-    walked = max(0, round(disk - on_heap))
+    rotation = 4 * index.d**2 if isinstance(index, faiss.IndexPreTransform) else 0
+    pieces = 4 * _CENTROIDS_OF_A_PIECE * lists.d if isinstance(lists, faiss.IndexIVFPQ) else 0
+    anonymous = on_heap + list_bytes * lists.nlist + rotation + pieces
+    disk = on_disk + _ID_BYTES * rows + centroids + rotation + pieces
+    walked = max(0, round(disk - on_heap - rotation - pieces))
     return Footprint(round(anonymous), walked, walked, round(disk))
 
 

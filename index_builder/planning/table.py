@@ -77,11 +77,11 @@ def _row(request: PlanRequest, one: RankedRecipe, place: int) -> str:
 
 
 def _notes(best: RankedRecipe, held: int) -> list[str]:
-    return [
-        "RAM (anonymous), walked (mapped, and read by every search), mapped (all of it) and disk are bytes a vector of",
-        f"the index. A slot's RAM counts RAM and walked pages; its disk the item table too ({ITEM_DISK_BYTES} bytes an "
-        "item).",
-        "ms is CPU time of a query on one thread, core h that of a build. A release is loaded beside the",
-        f"live one: a swap of {best.name} peaks at {shown_bytes(2 * held)} of RAM and "
-        f"{shown_bytes(2 * best.footprint.disk_bytes)} of disk.",
-    ]
+    text = (
+        "RAM (anonymous), walked (mapped, and read by every search), mapped (all of it) and disk are bytes a vector of "
+        "the index. A slot's RAM counts RAM and walked pages; its disk counts the item table too "
+        f"({ITEM_DISK_BYTES} bytes an item). ms is CPU time of a query on one thread, core h that of a build. A "
+        f"release is loaded beside the live one: a swap of {best.name} peaks at {shown_bytes(2 * held)} of RAM and "
+        f"{shown_bytes(2 * best.footprint.disk_bytes)} of disk."
+    )
+    return textwrap.wrap(text, _WIDTH)

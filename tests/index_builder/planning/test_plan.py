@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_builder.__main__ import main
@@ -56,6 +56,7 @@ def test_a_limit_on_latency_refuses_the_search_of_everything() -> None:
     assert "ms a query" in next(one for one in ranked if one.name == "flat").lost_because
 
 
+@settings(max_examples=20, deadline=None)
 @given(items=st.integers(1, 200_000_000), more=st.integers(1, 100_000_000), dimension=st.sampled_from([32, 128, 512]))
 def test_more_items_never_take_less(items: int, more: int, dimension: int) -> None:
     fewer = {one.name: one for one in rank_recipes(PlanRequest(items, dimension), CALIBRATION)}
