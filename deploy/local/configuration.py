@@ -56,6 +56,11 @@ class Configuration:
         return f"http://127.0.0.1:{self.settings.s3_port}"
 
     @property
+    def webhook_secret(self) -> str:
+        """What MLflow signs its webhook to Airflow with; the generated one unless a person chose another, or none."""
+        return self.variables.get("VITRINE_WEBHOOK_SECRET", self.credentials.webhook_secret)
+
+    @property
     def environment_stamp(self) -> str:
         """Changes when `.venv` does: services that run older code are then restarted."""
         stamp = ROOT / ".venv" / "vitrine-environment"

@@ -12,7 +12,8 @@ import pytest
 from deploy.local import lifecycle, supervisor
 from deploy.local.configuration import Configuration, configure, direct_connections, spark_connection, write_env_file
 from deploy.local.layout import Layout
-from tests.platform_fixture import free_ports, private_environment
+from tests.free_ports import free_port
+from tests.platform_fixture import private_environment
 from vitrine.errors import SettingsError
 from vitrine.settings import Settings, read_env_file
 
@@ -131,7 +132,7 @@ def test_a_taken_port_is_named_with_the_setting_that_moves_it_and_nothing_is_sta
 
 
 def test_two_services_on_one_port_are_refused(layout: Layout) -> None:
-    port = str(free_ports(1)[0])
+    port = str(free_port())
     environment = {**private_environment(layout.state_dir), "VITRINE_MLFLOW_PORT": port, "VITRINE_SEARCH_PORT": port}
 
     with pytest.raises(SettingsError, match="is the port of another service of the platform too"):

@@ -14,18 +14,25 @@ from deploy.local import lifecycle, postgres, processes, supervisor
 from deploy.local.configuration import POOLS
 from deploy.local.probes import answers_http
 from tests.platform_fixture import Platform
+from tests.waiting import wait_for
 
 LOOPBACK = "0100007F"  # 127.0.0.1 as /proc/net/tcp writes it
 LISTEN = "0A"
 
-pytestmark = pytest.mark.timeout(900)
+HTTP_TIMEOUT_S = 120.0
+
+pytestmark = pytest.mark.timeout(3000)  # the first of them starts the platform
 
 
 def listening_addresses(pids: set[int]) -> set[tuple[str, int]]:
     """Returns (address as the kernel writes it, port) of each TCP socket on which these processes listen."""
     inodes = set()
     for pid in pids:
-        for handle in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            handles = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:  # the processes that parse DAG files come and go
+            continue
+        for handle in handles:
             try:
                 inodes.add(str(handle.readlink()))
             except OSError:
@@ -85,22 +92,29 @@ def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platfo
 
     after = supervisor.read_records(layout)
     assert {name for name in after if after[name] != before[name]} == {"s3"}
-    assert answers_http(platform.s3_url, refusals_count=True)
+    wait_for(
+        lambda: answers_http(platform.s3_url, refusals_count=True), what="an answer of the S3 server", timeout_s=300
+    )
 
 
 def test_every_pool_exists(platform: Platform) -> None:
     token = httpx.post(
         f"{platform.airflow_url}/auth/token",
         json={"username": platform.credentials.airflow_user, "password": platform.credentials.airflow_password},
+        timeout=HTTP_TIMEOUT_S,
     ).json()["access_token"]
 
-    answer = httpx.get(f"{platform.airflow_url}/api/v2/pools", headers={"Authorization": f"Bearer {token}"})
+    answer = httpx.get(
+        f"{platform.airflow_url}/api/v2/pools", headers={"Authorization": f"Bearer {token}"}, timeout=HTTP_TIMEOUT_S
+    )
 
     assert {pool["name"] for pool in answer.json()["pools"]} >= set(POOLS)
 
 
 def test_airflow_refuses_a_wrong_password(platform: Platform) -> None:
-    answer = httpx.post(f"{platform.airflow_url}/auth/token", json={"username": "admin", "password": "admin"})
+    login = {"username": "admin", "password": "admin"}
+
+    answer = httpx.post(f"{platform.airflow_url}/auth/token", json=login, timeout=HTTP_TIMEOUT_S)
 
     assert answer.status_code == 401
 

@@ -13,9 +13,10 @@ from deploy.local import lifecycle
 from deploy.local.airflow_api import DagRun
 from deploy.local.catalog_runs import read_catalog_state
 from deploy.local.run_watch import dag_ids, wait_for_runs
-from tests.end_to_end.conftest import CATALOG_ID, LATER_DAY, Released, live_release
-from tests.end_to_end.killing import airflow_task, is_gone, kill, service, spark_driver, wait_for
+from tests.end_to_end.conftest import CATALOG_ID, HTTP_TIMEOUT_S, LATER_DAY, Released, live_release
+from tests.end_to_end.killing import airflow_task, kill, service, spark_driver
 from tests.platform_fixture import Platform
+from tests.waiting import is_gone, wait_for
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.heads import head_rows
 
@@ -32,11 +33,11 @@ def survived(platform: Platform, released: Released, deliveries: dict[str, str])
     kill(wait_for(lambda: spark_driver(platform, "profile"), what="the driver of the profile job"))
 
     driver = wait_for(lambda: spark_driver(platform, "embed"), what="the driver of the embed job")
-    kill(wait_for(lambda: airflow_task(platform), what="the task that waits for the embed job"))
-    wait_for(lambda: is_gone(driver), what="the end of the driver whose task was killed", timeout_s=120)
+    kill(airflow_task(driver))
+    wait_for(lambda: is_gone(driver), what="the end of the driver whose task was killed")
 
     release_dag = f"{CATALOG_ID}.release_index"
-    wait_for(lambda: _started(platform, release_dag, "gate_release"), what="the gate of the release")
+    wait_for(lambda: _started(platform, release_dag, "gate_release", since=since), what="the gate of the release")
     kill(service(platform, "search"))
     _up(platform)
 
@@ -90,11 +91,11 @@ def test_a_search_tier_that_is_killed_and_started_again_costs_no_release(
 
     assert live_release(platform)["release_id"] == live["release_id"]
     # Up means that the tier answers; its workers come one after the other.
-    wait_for(lambda: _is_ready(platform), what="a tier whose workers all accept requests", timeout_s=120)
+    wait_for(lambda: _is_ready(platform), what="a tier whose workers all accept requests")
 
 
 def _is_ready(platform: Platform) -> bool:
-    return httpx.get(f"{platform.search_url}/readyz", timeout=20).status_code == httpx.codes.OK
+    return httpx.get(f"{platform.search_url}/readyz", timeout=HTTP_TIMEOUT_S).status_code == httpx.codes.OK
 
 
 def _up(platform: Platform) -> None:
@@ -104,8 +105,8 @@ def _up(platform: Platform) -> None:
     lifecycle.up(platform.configuration.layout, environment, report=lambda _: None)
 
 
-def _started(platform: Platform, dag_id: str, task_id: str) -> bool:
-    runs = [run for run in platform.airflow.active_runs(dag_ids(CATALOG_ID)) if run.dag_id == dag_id]
+def _started(platform: Platform, dag_id: str, task_id: str, *, since: datetime.datetime) -> bool:
+    runs = platform.airflow.runs_since(since, dag_ids=[dag_id])  # one that ended before anybody looked has started, too
     tasks = [task for run in runs for task in platform.airflow.task_instances(run)]
     return any(task.task_id == task_id and task.state in ("running", "success") for task in tasks)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyspark
 import pytest
 
-from tests.conftest import free_port
+from tests.free_ports import free_port
 from tests.spark_jobs.embedding_runs import many_units, running_driver, stored_vectors, wait_for_blocks
 from vitrine.encoder import Encoder
 from vitrine.ledger import Ledger

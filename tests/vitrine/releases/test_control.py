@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from replica_process import free_port
 from sqlalchemy import delete
 from tiny_release import TinyRelease
 
+from tests.free_ports import free_port
 from vitrine.errors import LedgerError, ReleaseError, StaleCandidateError, StaleGenerationError, StorageError
 from vitrine.ledger.releases import Action
 from vitrine.ledger.tables import replicas
