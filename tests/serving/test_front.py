@@ -124,12 +124,11 @@ def _wait_readable(connections: list[socket.socket], *, count: int) -> list[sock
 
 
 def _once_refused(port: int) -> tuple[int, dict[str, object]]:
-    """Sends whole bodies until one is refused, since those that were sent before may not have been read yet."""
+    """Sends whole bodies until one is refused: those that were sent before need not have been read yet."""
+    whole = b"\r\n" + b"x" * 300_000
     deadline = time.monotonic() + WAIT_S
     while True:
-        status, body = _answer(
-            _send(port, "POST /large HTTP/1.1\r\nContent-Length: 1000000", b"\r\n" + b"x" * 1_000_000)
-        )
+        status, body = _answer(_send(port, "POST /large HTTP/1.1\r\nContent-Length: 300000", whole))
         if status != 200 or time.monotonic() > deadline:
             return status, body
 
