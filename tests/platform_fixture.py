@@ -94,7 +94,8 @@ def private_environment(state_dir: Path) -> dict[str, str]:
     """Returns an environment whose platform shares neither folder nor port with any other."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
     ports = dict(zip(_PORT_SETTINGS, map(str, free_ports(len(_PORT_SETTINGS))), strict=True))
-    return {**inherited, **ports, "VITRINE_STATE_DIR": str(state_dir)}
+    # So seldom that it is the webhook by which a move of the alias is noticed.
+    return {**inherited, **ports, "VITRINE_STATE_DIR": str(state_dir), "VITRINE_PROMOTION_POLL_S": "600"}
 
 
 def _logs(layout: Layout) -> str:

@@ -10,8 +10,14 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def wait_for(look: Callable[[], Found | None], *, what: str, timeout_s: float = 900.0) -> Found:
+def wait_for(look: Callable[[], Found | None], *, what: str, timeout_s: float = 900.0, every_s: float = 0.05) -> Found:
     """Returns what `look` finds, as soon as it finds it.
+
+    Args:
+        look: asked again and again.
+        what: is waited for, for the message.
+        timeout_s: after which it is given up.
+        every_s: how long nobody looks; more where looking costs a service something.
 
     Raises:
         TimeoutError: it found nothing in time.
@@ -20,7 +26,7 @@ def wait_for(look: Callable[[], Found | None], *, what: str, timeout_s: float = 
     while time.monotonic() < deadline:
         if found := look():
             return found
-        time.sleep(0.05)
+        time.sleep(every_s)
     raise TimeoutError(f"{what} was not seen within {timeout_s:.0f} s")
 
 

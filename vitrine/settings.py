@@ -67,7 +67,8 @@ class Settings(BaseModel):
         None,
         description=(
             "What MLflow signs its webhooks to Airflow at `/vitrine/promotions` with; empty: none is taken, and moves "
-            "of the alias are found by asking."
+            "of the alias are found by asking. On one machine `make up` makes one and registers the webhook, unless "
+            "this is set."
         ),
     )
     inference_engine: Literal["openvino", "torch"] = Field("openvino", description="Engine that runs the encoder.")

@@ -191,6 +191,8 @@ def _airflow(settings: Settings, layout: Layout, credentials: Credentials) -> di
             "EXECUTOR": "LocalExecutor",
             "PARALLELISM": str(AIRFLOW_PARALLELISM),
             "DAGS_ARE_PAUSED_AT_CREATION": "False",
+            # The default, 30 s, is less than a busy machine takes to import Airflow; a DAG is missing then.
+            "DAGBAG_IMPORT_TIMEOUT": "180",
             "FERNET_KEY": credentials.airflow_fernet_key,
             "SIMPLE_AUTH_MANAGER_USERS": f"{credentials.airflow_user}:admin",
             "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.airflow_passwords),
@@ -216,6 +218,7 @@ def _airflow(settings: Settings, layout: Layout, credentials: Credentials) -> di
             # Parsing the three files takes a second; a new catalog asks for it by itself.
             "MIN_FILE_PROCESS_INTERVAL": "30",
             "PARSING_PROCESSES": "1",
+            "DAG_FILE_PROCESSOR_TIMEOUT": "240",
         },
         # A task whose supervisor was killed is found dead after a minute rather than five, and tried again.
         "SCHEDULER": {

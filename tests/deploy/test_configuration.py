@@ -52,6 +52,22 @@ def test_every_folder_is_closed_and_every_file_with_secrets_too(layout: Layout) 
     assert layout.airflow_passwords in modes
 
 
+@pytest.mark.parametrize("chosen", [None, "a secret of my own", ""])
+def test_the_secret_of_the_webhook_is_generated_unless_a_person_chose_one_or_none(
+    layout: Layout, chosen: str | None
+) -> None:
+    environment = private_environment(layout.state_dir)
+    if chosen is not None:
+        environment["VITRINE_WEBHOOK_SECRET"] = chosen
+
+    configure_lastingly(layout, environment)
+
+    again = configure(layout, private_environment(layout.state_dir))
+    assert again.webhook_secret == (again.credentials.webhook_secret if chosen is None else chosen)
+    assert len(bytes.fromhex(again.credentials.webhook_secret)) == 32
+    assert again.credentials.webhook_secret not in layout.env_file.read_text(encoding="utf-8")
+
+
 def test_secrets_are_generated_once_and_long_enough(layout: Layout) -> None:
     first = configure(layout, private_environment(layout.state_dir)).credentials
     second = configure(layout, private_environment(layout.state_dir)).credentials

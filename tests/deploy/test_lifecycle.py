@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,9 +13,12 @@ import pytest
 
 from deploy.local import lifecycle, postgres, processes, supervisor
 from deploy.local.configuration import POOLS
+from deploy.local.mlflow_api import MlflowApi
 from deploy.local.probes import answers_http
+from deploy.local.promotion_webhook import register_webhook
 from tests.platform_fixture import Platform
 from tests.waiting import wait_for
+from vitrine.connections import open_ledger
 
 LOOPBACK = "0100007F"  # 127.0.0.1 as /proc/net/tcp writes it
 LISTEN = "0A"
@@ -95,6 +99,31 @@ def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platfo
     wait_for(
         lambda: answers_http(platform.s3_url, refusals_count=True), what="an answer of the S3 server", timeout_s=300
     )
+
+
+def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(platform: Platform) -> None:
+    with closing(MlflowApi(platform.mlflow_url)) as registry, closing(open_ledger(platform.settings)) as ledger:
+        [webhook] = registry.webhooks()
+        before = ledger.promotions.signals()
+
+        status = registry.try_webhook(webhook.webhook_id)  # MLflow signs it and sends it, as it does for a real one
+
+        assert (status, ledger.promotions.signals() - before) == (202, 1)
+
+
+@pytest.mark.parametrize("change", [{"url": "http://127.0.0.1:9/elsewhere"}, {"description": "an older secret"}])
+def test_a_webhook_of_another_port_or_secret_is_brought_up_to_date(platform: Platform, change: dict[str, str]) -> None:
+    with closing(MlflowApi(platform.mlflow_url)) as registry:
+        [before] = registry.webhooks()
+        fields = {"name": before.name, "url": before.url, "description": before.description, "secret": "another"}
+        registry.update_webhook(before.webhook_id, **{**fields, **change})
+        registry.create_webhook(**fields)  # of a command that was interrupted
+
+        outcomes = [register_webhook(platform.configuration) for _ in range(2)]
+
+        assert outcomes == [True, False]
+        assert registry.webhooks() == [before]
+        assert registry.try_webhook(before.webhook_id) == 202
 
 
 def test_every_pool_exists(platform: Platform) -> None:

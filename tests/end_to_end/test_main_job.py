@@ -117,7 +117,7 @@ def test_a_malformed_partition_key_is_refused_when_the_run_is_triggered(platform
 def test_a_run_without_a_partition_key_fails_at_once_and_says_why(platform: Platform, released: Released) -> None:
     run = platform.airflow.trigger(f"{CATALOG_ID}.ingest_catalog")
     # The run, not only its task: a run that fails later would be taken for one of the next test's.
-    wait_for(lambda: not platform.airflow.active_runs([run.dag_id]), what=f"the end of {run.run_id}")
+    wait_for(lambda: not platform.airflow.active_runs([run.dag_id]), what=f"the end of {run.run_id}", every_s=1.0)
 
     [check] = [task for task in platform.airflow.task_instances(run) if task.task_id == "check_partition_key"]
     assert (check.state, check.try_number) == ("failed", 1)

@@ -136,6 +136,7 @@ def test_a_failed_verification_puts_the_old_release_back_and_fails(tier, catalog
             generation=generation,
             actor="test",
             timeout_s=0.5,
+            restored_timeout_s=0.5,
         )
 
     with tier.ledger.database.transaction() as connection:
