@@ -128,7 +128,7 @@ class Settings(BaseModel):
     )
 
     # Spark
-    spark_master: str = Field("local[2]", description="Spark master; a cluster's URL moves every Spark job there.")
+    spark_master: str = Field("local[*]", description="Spark master; a cluster's URL moves every Spark job there.")
     spark_driver_memory: str = Field("1g", description="Memory of the Spark driver.")
     spark_executor_memory: str = Field("1g", description="Memory of one Spark executor.")
     spark_partitions: int = Field(

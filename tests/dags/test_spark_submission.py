@@ -32,7 +32,12 @@ def test_no_secret_is_put_on_a_command_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("master", "expected"),
-    [("local[2]", "local[2]"), ("spark://host:7077", "spark://host:7077"), ("spark://a:1,b:2", "spark://a:1,b:2")],
+    [
+        ("local[*]", "local[*]"),
+        ("local[2]", "local[2]"),
+        ("spark://host:7077", "spark://host:7077"),
+        ("spark://a:1,b:2", "spark://a:1,b:2"),
+    ],
 )
 def test_the_connection_of_the_set_up_names_the_master(
     master: str, expected: str, monkeypatch: pytest.MonkeyPatch

@@ -118,7 +118,7 @@ def test_the_env_file_is_read_line_by_line_as_it_was_written(layout: Layout) -> 
 
 
 @pytest.mark.parametrize(
-    "master", ["local[2]", "spark://head:7077", "local-cluster[2,1,1024]", "k8s://https://api:443"]
+    "master", ["local[*]", "local[2]", "spark://head:7077", "local-cluster[2,1,1024]", "k8s://https://api:443"]
 )
 def test_airflow_reads_the_spark_master_back_from_its_connection(master: str) -> None:
     from airflow.sdk import Connection
