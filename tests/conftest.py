@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,6 +30,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # How long an example takes says how busy the machine is, and nothing of the code.
 hypothesis.settings.register_profile("vitrine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("vitrine")
+
+
+def pytest_configure() -> None:
+    """Has a test run that is terminated end what it started, as an interrupted one does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,8 +59,6 @@ def platform() -> Iterator[Platform]:
     # Not under pytest's own folder, whose length is the user's: a Unix socket's path is short.
     state_dir = Path(tempfile.mkdtemp(prefix="vitrine-test-"))
     layout = Layout(state_dir)
-    # A terminated test run ends its platform too, as an interrupted one does.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
             configuration = lifecycle.up(layout, private_environment(state_dir), report=lambda _: None)
@@ -86,7 +83,6 @@ def platform() -> Iterator[Platform]:
         lifecycle.down(layout, report=lambda _: None)
         left = processes.find_ours([], mark=load_or_generate(layout).mark, state_dir=state_dir)
         shutil.rmtree(state_dir, ignore_errors=True)
-        signal.signal(signal.SIGTERM, before)
     assert left == set(), f"make down left processes running: {left}"
 
 

@@ -249,9 +249,9 @@ def _stop_in_order(layout: Layout, mark: str, records: list[Record], report: Rep
     first = [record for record in records if record.name != "postgres"]
     last = [record for record in records if record.name == "postgres"]
     killed = 0
-    for batch in (first, last):
+    for batch, grace_s in ((first, 20.0), (last, 120.0)):  # a PostgreSQL that is killed recovers at its next start
         if batch:
-            killed += supervisor.stop(layout, mark, batch)
+            killed += supervisor.stop(layout, mark, batch, grace_s=grace_s)
             report("ended " + ", ".join(record.name for record in batch))
     return killed
 
