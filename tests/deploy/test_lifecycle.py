@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
@@ -85,6 +86,23 @@ def test_starting_again_restarts_nothing(platform: Platform) -> None:
 
     assert supervisor.read_records(layout) == before
     assert said == ["everything is running"]
+
+
+def test_a_service_that_runs_and_does_not_answer_yet_is_waited_for(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    pid = supervisor.read_records(layout)["s3"].leader.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as other:
+            starting = other.submit(lifecycle.up, layout, {}, report=lambda _: None)
+            too_early, _ = wait([starting], timeout=2)
+            os.kill(pid, signal.SIGCONT)
+
+            starting.result()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert too_early == set()
 
 
 def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platform) -> None:
