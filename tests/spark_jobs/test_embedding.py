@@ -44,7 +44,7 @@ def test_a_day_is_embedded_once_and_then_published(
     again = run_embed_job(settings, catalog_id=catalog_id, fingerprint=fingerprint)
 
     assert (summary.units, summary.blocks, summary.images) == (4, 4, 20)
-    assert 1 <= summary.encoder_loads <= summary.workers <= (os.cpu_count() or 1)
+    assert summary.encoder_loads <= summary.workers <= (os.cpu_count() or 1)
     assert (again.units, again.workers) == (0, 0)
     assert head == publish_partition(settings, **publish) == 1
     images = {row["image_sha256"]: row["image"] for row in delivery.rows if row.get("image")}
