@@ -91,7 +91,7 @@ def private_environment(state_dir: Path) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
     ports = dict(zip(_PORT_SETTINGS, map(str, free_ports(len(_PORT_SETTINGS))), strict=True))
     # So seldom that it is the webhook by which a move of the alias is noticed.
-    return {**inherited, **ports, "VITRINE_STATE_DIR": str(state_dir), "VITRINE_PROMOTION_POLL_S": "600"}
+    return {**inherited, **ports, "VITRINE_STATE_DIR": str(state_dir), "VITRINE_PROMOTION_POLL_S": "3600"}
 
 
 def _logs(layout: Layout) -> str:
