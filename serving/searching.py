@@ -16,6 +16,7 @@ from serving.queries import Query
 from serving.worker_slots import ServingRelease
 from vitrine.errors import ContractError, EncoderError, ImageError, RequestError
 from vitrine.item_table import StoredItem
+from vitrine.row_sets import RowSet
 from vitrine.settings import Settings
 
 
@@ -35,7 +36,7 @@ def answer(query: Query, serving: ServingRelease, settings: Settings) -> Answer:
         RequestError: the query does not fit the catalog.
     """
     started = time.perf_counter()
-    allowed = serving.loaded.items.filter_mask(query.filters)
+    allowed = serving.loaded.items.filter_rows(query.filters)
     vector, own_row = _query_vector(query, serving, settings)
     encoded = time.perf_counter()
     scores, rows = _nearest(vector, serving, top_k=query.top_k, allowed=allowed, own_row=own_row)
@@ -133,7 +134,7 @@ def _nearest(
     serving: ServingRelease,
     *,
     top_k: int,
-    allowed: NDArray[np.bool_] | None,
+    allowed: RowSet | None,
     own_row: int | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     index = serving.loaded.index

@@ -1,7 +1,8 @@
 """Filter columns: one memory-mapped array for each filterable column, aligned to the rows of an index version.
 
-On disk a column is `columns/column-NNN.npy`, NNN its place among the sorted names, and, for a category, the dictionary
-`columns/column-NNN.json`: a sorted list of values, so that code i + 1 stands for value i and 0 for a missing one.
+On disk a column is `columns/column-NNN.npy`, NNN its place among the sorted names; beside it, `.order.npy`, the rows in
+order of their values, and, for a category, the dictionary `.texts.npy` and `.ends.npy`: a sorted list of values, so that
+code i + 1 stands for value i and 0 for a missing one. Tables of before have the dictionary as `.json` and no order.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from vitrine.errors import ContractError
+from vitrine.mapped_arrays import map_array
+from vitrine.sorted_rows import ROW_TYPE, sort_rows
+from vitrine.text_lists import open_texts, write_texts
 
 ColumnKind = Literal["category", "number", "boolean", "time"]
 
@@ -35,12 +39,14 @@ class FilterColumn:
         values: (items,): codes of a category, float64 numbers with NaN for missing, int8 booleans (-1 missing),
             int64 microseconds since 1970 (UTC) of a time.
         dictionary: the values of a category in order of their codes, from code 1 on.
+        order: (items,), uint32: the rows in order of their values, NaN last; None in tables of before.
     """
 
     name: str
     kind: ColumnKind
     values: NDArray[Any]
-    dictionary: tuple[str, ...] = ()
+    dictionary: Sequence[str] = ()
+    order: NDArray[np.uint32] | None = None
 
     def code(self, value: str) -> int | None:
         """Returns the code of a category's value, or None when no row has it."""
@@ -50,24 +56,48 @@ class FilterColumn:
         return None
 
 
+@dataclass(frozen=True)
+class ColumnFiles:
+    """Names of a column's files, relative to the table's folder."""
+
+    values: str
+    order: str
+    texts: str
+    ends: str
+
+    @classmethod
+    def at(cls, place: int) -> ColumnFiles:
+        """Returns the files of the column at a place among the sorted names."""
+        stem = f"columns/column-{place:03d}"
+        return cls(f"{stem}.npy", f"{stem}.order.npy", f"{stem}.texts.npy", f"{stem}.ends.npy")
+
+
+def value_type(kind: ColumnKind, *, distinct: int = 0) -> DTypeLike:
+    """Returns the type that a column's values are stored in; `distinct` is the length of a category's dictionary."""
+    if kind == "category":
+        return next(t for t in (np.uint8, np.uint16, np.uint32) if distinct <= np.iinfo(t).max)
+    return {"number": np.float64, "boolean": np.int8, "time": np.int64}[kind]
+
+
+def missing_value(kind: ColumnKind) -> Any:
+    """Returns what stands for a missing value."""
+    return {"category": MISSING_CODE, "number": np.nan, "boolean": MISSING_BOOLEAN, "time": MISSING_TIME}[kind]
+
+
 def encode_column(name: str, kind: ColumnKind, values: Sequence[Any]) -> FilterColumn:
-    """Turns values, None for missing, into a column."""
+    """Turns values, None for missing, into a column; `index_builder.column_files` does it for many rows."""
+    dictionary: tuple[str, ...] = ()
+    stored: dict[Any, Any] | None = None
     if kind == "category":
         dictionary = tuple(sorted({value for value in values if value is not None}))
-        codes = {value: code for code, value in enumerate(dictionary, start=1)}
-        dtype = next(t for t in (np.uint8, np.uint16, np.uint32) if len(dictionary) <= np.iinfo(t).max)
-        encoded = np.fromiter(
-            (MISSING_CODE if value is None else codes[value] for value in values), dtype=dtype, count=len(values)
-        )
-        return FilterColumn(name, kind, encoded, dictionary)
-    if kind == "number":
-        numbers = (np.nan if value is None else float(value) for value in values)
-        return FilterColumn(name, kind, np.fromiter(numbers, dtype=np.float64, count=len(values)))
-    if kind == "boolean":
-        flags = (MISSING_BOOLEAN if value is None else int(value) for value in values)
-        return FilterColumn(name, kind, np.fromiter(flags, dtype=np.int8, count=len(values)))
-    times = (MISSING_TIME if value is None else microseconds(value) for value in values)
-    return FilterColumn(name, kind, np.fromiter(times, dtype=np.int64, count=len(values)))
+        stored = {value: code for code, value in enumerate(dictionary, start=1)}
+    missing = missing_value(kind)
+    encoded = (
+        missing if value is None else stored[value] if stored else microseconds(value) if kind == "time" else value
+        for value in values
+    )
+    array = np.fromiter(encoded, dtype=value_type(kind, distinct=len(dictionary)), count=len(values))
+    return FilterColumn(name, kind, array, dictionary, sort_rows(array))
 
 
 def write_columns(folder: Path, columns: Sequence[FilterColumn]) -> list[str]:
@@ -75,17 +105,28 @@ def write_columns(folder: Path, columns: Sequence[FilterColumn]) -> list[str]:
     (folder / "columns").mkdir(parents=True, exist_ok=True)
     names = []
     for place, column in enumerate(sorted(columns, key=lambda column: column.name)):
-        array_name, dictionary_name = _file_names(place)
-        np.save(folder / array_name, column.values)
-        names.append(array_name)
+        files = ColumnFiles.at(place)
+        np.save(folder / files.values, column.values)
+        names += [files.values, *write_order(folder, files, column.values)]
         if column.kind == "category":
-            (folder / dictionary_name).write_text(json.dumps(column.dictionary, ensure_ascii=False), encoding="utf-8")
-            names.append(dictionary_name)
+            names += write_dictionary(folder, files, column.dictionary)
     return names
 
 
+def write_order(folder: Path, files: ColumnFiles, values: NDArray[Any]) -> list[str]:
+    """Writes the order of a column's rows; returns the file's name."""
+    np.save(folder / files.order, sort_rows(values))
+    return [files.order]
+
+
+def write_dictionary(folder: Path, files: ColumnFiles, dictionary: Sequence[str]) -> list[str]:
+    """Writes the dictionary of a category; returns the files' names."""
+    write_texts(dictionary, texts_path=folder / files.texts, ends_path=folder / files.ends)
+    return [files.texts, files.ends]
+
+
 def open_columns(folder: Path, kinds: dict[str, ColumnKind], *, items: int) -> dict[str, FilterColumn]:
-    """Memory-maps the columns that `write_columns` wrote.
+    """Memory-maps the columns that `write_columns` wrote, or that a table of before has.
 
     Raises:
         ContractError: a file is missing, malformed, or of another number of rows.
@@ -102,18 +143,21 @@ def microseconds(time: datetime.datetime) -> int:
 
 
 def _open_column(folder: Path, place: int, name: str, kind: ColumnKind, items: int) -> FilterColumn:
-    array_name, dictionary_name = _file_names(place)
+    files = ColumnFiles.at(place)
+    order = None
+    if (folder / files.order).is_file():
+        order = map_array(folder / files.order, items=items, dtype=ROW_TYPE)
+    dictionary: Sequence[str] = ()
+    if kind == "category":
+        dictionary = _open_dictionary(folder, files, name)
+    return FilterColumn(name, kind, map_array(folder / files.values, items=items), dictionary, order)
+
+
+def _open_dictionary(folder: Path, files: ColumnFiles, name: str) -> Sequence[str]:
+    before = (folder / files.values).with_suffix(".json")
+    if not before.is_file():
+        return open_texts(texts_path=folder / files.texts, ends_path=folder / files.ends)
     try:
-        values = np.load(folder / array_name, mmap_mode="r" if items else None, allow_pickle=False)
-        dictionary: tuple[str, ...] = ()
-        if kind == "category":
-            dictionary = tuple(json.loads((folder / dictionary_name).read_text(encoding="utf-8")))
+        return tuple(json.loads(before.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise ContractError(f"{folder / array_name} (column {name}) cannot be read: {error}; fetch it again") from error
-    if values.shape != (items,):
-        raise ContractError(f"{folder / array_name} (column {name}): expected {items} rows, found {values.shape}")
-    return FilterColumn(name, kind, values, dictionary)
-
-
-def _file_names(place: int) -> tuple[str, str]:
-    return f"columns/column-{place:03d}.npy", f"columns/column-{place:03d}.json"
+        raise ContractError(f"{before} (column {name}) cannot be read: {error}; fetch it again") from error

@@ -1,4 +1,4 @@
-"""A request's `filters`: parsed against the columns that exist, answered as a mask over rows.
+"""A request's `filters`: parsed against the columns that exist, answered as a set of rows.
 
 Filters are joined by AND. A filter is a value (`{"category": "dress"}`), a list of which any may match
 (`{"color": ["red", "blue"]}`), or a range (`{"price": {"gte": 10, "lt": 50}}`; `gt`, `gte`, `lt`, `lte`, on numbers and
@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from vitrine.conditions import Condition, Equal, Within
 from vitrine.errors import RequestError
-from vitrine.filter_columns import MISSING_CODE, MISSING_TIME, FilterColumn, microseconds
+from vitrine.filter_cache import FilterCache
+from vitrine.filter_columns import FilterColumn, microseconds
+from vitrine.matching import matching_rows
+from vitrine.row_sets import RowSet
 
-_COMPARISONS: dict[str, Callable[[NDArray[Any], Any], NDArray[np.bool_]]] = {
-    "gt": np.greater,
-    "gte": np.greater_equal,
-    "lt": np.less,
-    "lte": np.less_equal,
-}
+_BOUNDS = ("gt", "gte", "lt", "lte")
 _EXPECTED = {
     "category": "a text, or a list of texts",
     "number": 'a number, a list of numbers, or a range such as {"gte": 10, "lt": 50}',
@@ -33,8 +29,13 @@ _EXPECTED = {
 _MOST_VALUES = 1_000
 
 
-def filter_mask(filters: Any, columns: Mapping[str, FilterColumn]) -> NDArray[np.bool_] | None:
-    """Returns which rows match every filter: (items,), bool; None when nothing is filtered.
+def filter_rows(
+    filters: Any, columns: Mapping[str, FilterColumn], *, cache: FilterCache | None = None
+) -> RowSet | None:
+    """Returns the rows that match every filter; None when nothing is filtered.
+
+    Args:
+        cache: of the table that the columns are of.
 
     Raises:
         RequestError: a filter names no column, or does not fit its kind; the message says what exists.
@@ -43,49 +44,38 @@ def filter_mask(filters: Any, columns: Mapping[str, FilterColumn]) -> NDArray[np
         return None
     if not isinstance(filters, Mapping):
         raise _refused(f"`filters` must be an object of column to value, found {type(filters).__name__}")
-    mask: NDArray[np.bool_] | None = None
+    conditions = []
     for name, wanted in filters.items():
         if name not in columns:
             known = ", ".join(f"{column.name} ({column.kind})" for column in columns.values()) or "none"
             raise _refused(f"filter on {name!r}: there is no such column; columns to filter on: {known}")
-        matches = _column_mask(columns[name], wanted)
-        mask = matches if mask is None else mask & matches
-    return mask
+        conditions.append(_condition(columns[name], wanted))
+    return matching_rows(conditions, columns, cache=cache) if conditions else None
 
 
-def _column_mask(column: FilterColumn, wanted: Any) -> NDArray[np.bool_]:
+def _condition(column: FilterColumn, wanted: Any) -> Condition:
     if isinstance(wanted, Mapping):
-        return _range_mask(column, wanted)
+        return _range(column, wanted)
     values = wanted if isinstance(wanted, list) else [wanted]
     if not values:
         raise _refused(f"filter on {column.name!r}: the list is empty; expected {_EXPECTED[column.kind]}")
     if len(values) > _MOST_VALUES:
         raise _refused(f"filter on {column.name!r}: {len(values)} values; at most {_MOST_VALUES} are allowed")
-    parsed = [_value(column, value) for value in values]
+    stored = [_value(column, value) for value in values]
     if column.kind == "category":
-        codes = [code for code in (column.code(value) for value in parsed) if code is not None]
-        if not codes:
-            return np.zeros(column.values.shape, dtype=np.bool_)
-        table = np.zeros(len(column.dictionary) + 1, dtype=np.bool_)
-        table[codes] = True
-        table[MISSING_CODE] = False
-        return table[column.values]
-    if len(parsed) == 1:
-        return np.asarray(column.values == parsed[0])
-    return np.isin(column.values, parsed)
+        stored = [code for code in map(column.code, stored) if code is not None]
+    return Equal(column.name, tuple(sorted(set(stored))))
 
 
-def _range_mask(column: FilterColumn, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
+def _range(column: FilterColumn, wanted: Mapping[str, Any]) -> Condition:
     if column.kind not in ("number", "time"):
         raise _refused(f"filter on {column.name!r}: a {column.kind} has no ranges; expected {_EXPECTED[column.kind]}")
-    unknown = sorted(set(wanted) - set(_COMPARISONS))
+    unknown = sorted(set(wanted) - set(_BOUNDS))
     if unknown or not wanted:
         found = ", ".join(map(repr, unknown)) or "none"
-        raise _refused(f"filter on {column.name!r}: a range has some of {', '.join(_COMPARISONS)}; found {found}")
-    present = column.values != MISSING_TIME if column.kind == "time" else ~np.isnan(column.values)
-    for name, bound in wanted.items():
-        present = present & _COMPARISONS[name](column.values, _value(column, bound))
-    return present
+        raise _refused(f"filter on {column.name!r}: a range has some of {', '.join(_BOUNDS)}; found {found}")
+    bounds = {name: _value(column, bound) for name, bound in wanted.items()}
+    return Within(column.name, **bounds)
 
 
 def _value(column: FilterColumn, value: Any) -> Any:

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from vitrine.contracts.releases import ItemTable as ItemTableManifest
 from vitrine.errors import ContractError
+from vitrine.filter_cache import FilterCache
 from vitrine.filter_columns import FilterColumn, open_columns
-from vitrine.filters import filter_mask
+from vitrine.filters import filter_rows
+from vitrine.item_groups import GroupKind, RowGroups, open_groups
+from vitrine.row_sets import RowSet
 
 ITEMS_FILE = "items.sqlite"
 
@@ -55,6 +58,9 @@ CREATE TABLE items (
 """
 ITEMS_INDEX = "CREATE UNIQUE INDEX items_by_item_id ON items (item_id)"
 
+# Of the rows that filters matched before: at 10 million rows a condition takes 1.25 MB.
+FILTER_CACHE_BYTES = 64_000_000
+
 _VARIABLES = 500  # of one statement; SQLite's own limit is 32,766, and 999 in old builds
 
 
@@ -89,11 +95,20 @@ class ItemTable:
     Attributes:
         manifest: the table's manifest.
         columns: filter columns by name.
+        groups: groupings of rows by kind; none in tables of before.
     """
 
-    def __init__(self, folder: Path, manifest: ItemTableManifest, columns: Mapping[str, FilterColumn]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: ItemTableManifest,
+        columns: Mapping[str, FilterColumn],
+        groups: Mapping[GroupKind, RowGroups],
+    ) -> None:
         self.manifest = manifest
         self.columns = dict(columns)
+        self.groups = dict(groups)
+        self._filter_cache = FilterCache(FILTER_CACHE_BYTES)
         self._database = f"file:{quote(str((folder / ITEMS_FILE).resolve()))}?mode=ro&immutable=1"
         self._connections = threading.local()
 
@@ -106,8 +121,10 @@ class ItemTable:
         """
         if not (folder / ITEMS_FILE).is_file():
             raise ContractError(f"{folder / ITEMS_FILE}: expected an item table, found none; fetch it again")
-        table = cls(folder, manifest, open_columns(folder, dict(manifest.columns), items=manifest.items))
-        found = table._read("SELECT COUNT(*) FROM items", ())[0][0]
+        columns = open_columns(folder, dict(manifest.columns), items=manifest.items)
+        table = cls(folder, manifest, columns, open_groups(folder, manifest.groups, items=manifest.items))
+        # Rows are numbered from 0 without gaps, as the build checked: counting them would read the whole file.
+        found = table._read("SELECT COALESCE(MAX(row), -1) + 1 FROM items", ())[0][0]
         if found != manifest.items:
             raise ContractError(
                 f"item table {manifest.item_table_id} at {folder}: expected {manifest.items} items, found {found}"
@@ -185,13 +202,13 @@ class ItemTable:
         finally:
             connection.close()
 
-    def filter_mask(self, filters: Mapping[str, Any] | None) -> NDArray[np.bool_] | None:
-        """Returns which rows a request's `filters` allow: (items,), bool; None when nothing is filtered.
+    def filter_rows(self, filters: Mapping[str, Any] | None) -> RowSet | None:
+        """Returns the rows that a request's `filters` allow; None when nothing is filtered.
 
         Raises:
             RequestError: a filter names no column, or does not fit its kind; the message says what exists.
         """
-        return filter_mask(filters, self.columns)
+        return filter_rows(filters, self.columns, cache=self._filter_cache)
 
     def close(self) -> None:
         """Closes the connection of the calling thread; those of other threads close as the threads end."""

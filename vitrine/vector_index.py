@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError
+from vitrine.row_sets import RowSet
 
 INDEX_FILE = "index.faiss"
 
@@ -72,7 +73,7 @@ class VectorIndex:
         queries: NDArray[np.float32],
         *,
         top_k: int,
-        allowed: NDArray[Any] | None = None,
+        allowed: RowSet | NDArray[Any] | None = None,
         ef_search: int | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Finds the nearest rows of each query.
@@ -80,7 +81,7 @@ class VectorIndex:
         Args:
             queries: (n, dimension), float32, unit L2 norm.
             top_k: rows wanted for each query.
-            allowed: (items,) bool mask, or row ids: only these rows may come back. Whenever top_k rows are allowed,
+            allowed: a row set, a mask (items,), bool, or row ids: only these rows may come back. Whenever top_k rows are allowed,
                 top_k come back.
             ef_search: instead of the tuned one, for tuning.
 
@@ -101,16 +102,15 @@ class VectorIndex:
         if allowed is None:
             scores, rows = self._index.search(queries, top_k, params=self._parameters(top_k, ef_search=ef_search))
             return self._completed(queries, scores, rows, top_k=top_k, matches=None)
-        mask = self._mask(allowed)
-        count = int(np.count_nonzero(mask))
-        if count == self.items:
+        matches = self._matches(allowed)
+        if matches.count == self.items:
             return self.search(queries, top_k=top_k, ef_search=ef_search)
-        if count <= _EXACT_MATCHES:
-            return self.search_exactly(queries, top_k=top_k, rows=np.flatnonzero(mask))
-        selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))  # type: ignore[call-arg,arg-type]
-        parameters = self._parameters(top_k, ef_search=ef_search, kept=count / self.items, selector=selector)
+        if matches.count <= _EXACT_MATCHES:
+            return self.search_exactly(queries, top_k=top_k, rows=matches.ids)
+        selector = faiss.IDSelectorBitmap(matches.bits)  # type: ignore[call-arg,arg-type]
+        parameters = self._parameters(top_k, ef_search=ef_search, kept=matches.count / self.items, selector=selector)
         scores, rows = self._index.search(queries, top_k, params=parameters)
-        return self._completed(queries, scores, rows, top_k=top_k, matches=np.flatnonzero(mask))
+        return self._completed(queries, scores, rows, top_k=top_k, matches=matches)
 
     def search_exactly(
         self, queries: NDArray[np.float32], *, top_k: int, rows: NDArray[np.int64]
@@ -167,26 +167,26 @@ class VectorIndex:
         rows: NDArray[np.int64],
         *,
         top_k: int,
-        matches: NDArray[np.int64] | None,
+        matches: RowSet | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Answers exactly the queries for which an approximate search came back short."""
         scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
-        available = self.items if matches is None else len(matches)
+        available = self.items if matches is None else matches.count
         short = np.flatnonzero((rows >= 0).sum(axis=1) < min(top_k, available))
         if len(short):
-            everything = np.arange(self.items, dtype=np.int64) if matches is None else matches
+            everything = np.arange(self.items, dtype=np.int64) if matches is None else matches.ids
             scores[short], rows[short] = self.search_exactly(queries[short], top_k=top_k, rows=everything)
         return _bounded(scores), rows
 
-    def _mask(self, allowed: NDArray[Any]) -> NDArray[np.bool_]:
-        allowed = np.asarray(allowed)
-        if allowed.dtype == np.bool_:
-            if allowed.shape != (self.items,):
-                raise ContractError(f"expected a mask of {self.items} rows, found shape {allowed.shape}")
-            return allowed
-        mask = np.zeros(self.items, dtype=np.bool_)
-        mask[allowed.astype(np.int64)] = True
-        return mask
+    def _matches(self, allowed: RowSet | NDArray[Any]) -> RowSet:
+        if not isinstance(allowed, RowSet):
+            allowed = np.asarray(allowed)
+            if allowed.dtype != np.bool_:
+                return RowSet.of_ids(np.unique(allowed), items=self.items)
+            allowed = RowSet.of_mask(allowed)
+        if allowed.items != self.items:
+            raise ContractError(f"expected a mask of {self.items} rows, or a set of so many, found {allowed.items}")
+        return allowed
 
 
 def read_index(path: Path) -> Any:

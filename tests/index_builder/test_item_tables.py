@@ -6,7 +6,6 @@ import datetime
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from index_builder.__main__ import main
@@ -65,11 +64,11 @@ def test_filters_see_named_columns_and_scalar_attributes(
         "parent_id": "category",
         "price": "number",
     }
-    mask = table.filter_mask({"category": ["lamp", "shoe"], "price": {"lt": 30}, "attributes.material": "silk"})
+    found = table.filter_rows({"category": ["lamp", "shoe"], "price": {"lt": 30}, "attributes.material": "silk"})
     expected = [number for number in range(25) if number % 3 in (1, 2) and number % 2 == 1 and number % 7]
-    assert np.flatnonzero(mask).tolist() == expected
+    assert found.ids.tolist() == expected
     with pytest.raises(RequestError, match="brand"):
-        table.filter_mask({"brand": "x"})
+        table.filter_rows({"brand": "x"})
 
 
 def test_odd_attributes_and_times_survive(settings: Settings, catalog: SyntheticCatalog, tmp_path: Path) -> None:
@@ -90,8 +89,8 @@ def test_odd_attributes_and_times_survive(settings: Settings, catalog: Synthetic
     assert sorted(table.columns) == ['attributes.a/b "c"', "attributes.flag", "attributes.mixed", "created_at"]
     assert table.items([0])[0].attributes["list"] == [1, 2]
     assert table.items([2])[0].created_at == when
-    assert table.filter_mask({"attributes.mixed": ["1", "one"]}).tolist() == [True, True, False]
-    assert table.filter_mask({"created_at": {"gte": "2026-11-01"}}).all()
+    assert table.filter_rows({"attributes.mixed": ["1", "one"]}).ids.tolist() == [0, 1]
+    assert table.filter_rows({"created_at": {"gte": "2026-11-01"}}).count == 3
 
 
 def test_a_table_over_other_items_than_the_indexs_is_refused(settings: Settings, catalog: SyntheticCatalog) -> None:

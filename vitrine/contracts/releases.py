@@ -51,6 +51,7 @@ class ItemTable(Document):
     manifests: dict[str, str]
     items: int
     columns: dict[str, Literal["category", "number", "boolean", "time"]]  # filterable columns and their kinds
+    groups: dict[Literal["image", "product"], int] = {}  # groupings of rows, and how many groups; none in tables of before
     files: tuple[StoredFile, ...]
 
 

@@ -1,0 +1,100 @@
+"""Sets of rows: what filters let through, as one bit a row or as row ids, whichever is smaller to work with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class RowSet:
+    """An immutable set of rows of one version; threads may share it.
+
+    Attributes:
+        items: rows that the version has.
+        count: rows in the set.
+    """
+
+    def __init__(
+        self, *, items: int, count: int, ids: NDArray[np.int64] | None = None, bits: NDArray[np.uint8] | None = None
+    ) -> None:
+        self.items = items
+        self.count = count
+        self._ids = ids
+        self._bits = bits
+        for array in (ids, bits):
+            if array is not None:
+                array.flags.writeable = False
+
+    @classmethod
+    def of_ids(cls, ids: NDArray[np.integer[Any]], *, items: int) -> RowSet:
+        """Makes a set of distinct row ids, ascending."""
+        return cls(items=items, count=len(ids), ids=np.array(ids, dtype=np.int64))
+
+    @classmethod
+    def of_bits(cls, bits: NDArray[np.uint8], *, items: int) -> RowSet:
+        """Makes a set of bits as `empty_bits` lays them out."""
+        return cls(items=items, count=int(np.bitwise_count(bits.view(np.uint64)).sum()), bits=bits)
+
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_]) -> RowSet:
+        """Makes a set of a mask: (items,), bool."""
+        bits = empty_bits(len(mask))
+        packed = np.packbits(mask, bitorder="little")
+        bits[: len(packed)] = packed
+        return cls.of_bits(bits, items=len(mask))
+
+    @property
+    def size_bytes(self) -> int:
+        """What the set holds in memory."""
+        return sum(array.nbytes for array in (self._ids, self._bits) if array is not None)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The rows, ascending: (count,), int64."""
+        if self._ids is not None:
+            return self._ids
+        bits = self.bits
+        places = np.flatnonzero(bits)  # bytes with any row: few matches need few of them unpacked
+        marks = np.unpackbits(bits[places], bitorder="little").reshape(-1, 8)
+        which, bit = np.nonzero(marks)
+        return places[which] * 8 + bit
+
+    @property
+    def bits(self) -> NDArray[np.uint8]:
+        """One bit a row, row 0 the lowest bit of byte 0, in whole words of 8 bytes: as faiss's IDSelectorBitmap reads."""
+        if self._bits is not None:
+            return self._bits
+        return _bits_of(self.ids, self.items)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """The set as a mask: (items,), bool."""
+        return np.unpackbits(self.bits, count=self.items, bitorder="little").view(np.bool_)
+
+    def without(self, rows: NDArray[np.integer[Any]]) -> RowSet:
+        """Returns the set less some rows."""
+        if self._ids is not None:
+            kept = self._ids[~np.isin(self._ids, rows)]
+            return RowSet(items=self.items, count=len(kept), ids=kept)
+        # Of a byte with several of the rows each must go: so they are marked in bits of their own first.
+        return RowSet.of_bits(self.bits & ~_bits_of(np.asarray(rows, dtype=np.int64), self.items), items=self.items)
+
+    def __and__(self, other: RowSet) -> RowSet:
+        return RowSet.of_bits(self.bits & other.bits, items=self.items)
+
+
+def every_row(items: int) -> RowSet:
+    """Returns the set of all rows."""
+    return RowSet.of_mask(np.ones(items, dtype=np.bool_))
+
+
+def empty_bits(items: int) -> NDArray[np.uint8]:
+    """Returns zero bits for so many rows, in whole words of 8 bytes."""
+    return np.zeros(-(-items // 64) * 8, dtype=np.uint8)
+
+
+def _bits_of(ids: NDArray[np.int64], items: int) -> NDArray[np.uint8]:
+    mask = np.zeros(len(empty_bits(items)) * 8, dtype=np.bool_)
+    mask[ids] = True
+    return np.packbits(mask, bitorder="little")
