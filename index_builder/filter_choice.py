@@ -1,17 +1,20 @@
-"""Which columns of a head can be filtered on: the named ones that hold values, and scalar attributes."""
+"""Which columns of a head can be filtered on: the named ones that hold values, and scalar attributes.
+
+Seen in pieces, in order of rows: what is held is the distinct values of categories, up to a bound.
+"""
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vitrine.filter_columns import ColumnKind, FilterColumn, encode_column
+from index_builder.attributes import Attributes, Scalar, attribute_text
+from vitrine.filter_columns import ColumnKind
 
-_NAMED: dict[str, ColumnKind] = {
+NAMED_COLUMNS: dict[str, ColumnKind] = {
     "category": "category",
     "brand": "category",
     "color": "category",
@@ -20,60 +23,103 @@ _NAMED: dict[str, ColumnKind] = {
     "in_stock": "boolean",
     "created_at": "time",
 }
+ATTRIBUTE_PREFIX = "attributes."
 _MOST_ATTRIBUTES = 64
 _MOST_DISTINCT = 100_000  # a dictionary of more is no category but a text
+# Of attributes' names that are counted, and of values that all of them may hold together: above either, names that come
+# later and values of the rarest names are given up. Some 100 bytes each.
+_MOST_NAMES = 20_000
+_MOST_VALUES = 8_000_000
 
 
-def choose_columns(rows: pa.Table) -> list[FilterColumn]:
-    """Returns the filter columns of a head's rows; a column without any value is left out.
+@dataclass(frozen=True)
+class ChosenColumn:
+    """A column that will be filtered on; `dictionary` of a category, sorted."""
 
-    Attributes become `attributes.<name>`: the 64 that most items have. One that is always a number is a number, always
-    true or false a boolean, otherwise its values are a category; lists and objects are left out.
+    name: str
+    kind: ColumnKind
+    dictionary: tuple[str, ...] = ()
+
+
+class ColumnChoice:
+    """Looks at a head's rows and says which columns can be filtered on.
+
+    A column without any value is left out, and so is a category of more than 100,000 values. Attributes become
+    `attributes.<name>`: the 64 that most items have. One that is always a number is a number, always true or false a
+    boolean, otherwise its values are a category; lists and objects are left out.
     """
-    columns = [
-        encode_column(name, kind, rows[name].to_pylist())
-        for name, kind in _NAMED.items()
-        if rows[name].null_count < rows.num_rows
-    ]
-    columns += _attribute_columns(rows["attributes"].to_pylist())
-    return [column for column in columns if len(column.dictionary) <= _MOST_DISTINCT]
+
+    def __init__(self) -> None:
+        self._present: Counter[str] = Counter()
+        self._distinct: dict[str, set[str] | None] = {
+            name: set() for name, kind in NAMED_COLUMNS.items() if kind == "category"
+        }
+        self._attributes: dict[str, _Attribute] = {}
+        self._values_held = 0
+
+    def see(self, table: pa.Table, attributes: Attributes) -> None:
+        """Looks at the next rows and their parsed attributes."""
+        for name in NAMED_COLUMNS:
+            self._present[name] += table.num_rows - table[name].null_count
+        for name, distinct in self._distinct.items():
+            if distinct is not None:
+                distinct.update(pc.unique(table[name]).drop_null().to_pylist())
+                if len(distinct) > _MOST_DISTINCT:
+                    self._distinct[name] = None
+        for scalars, count in attributes.counted():
+            for name, value in scalars.items():
+                self._see_attribute(name, value, count)
+
+    def columns(self) -> list[ChosenColumn]:
+        """Returns the chosen columns, sorted by name."""
+        chosen = []
+        for name, kind in NAMED_COLUMNS.items():
+            distinct = self._distinct.get(name, set())
+            if self._present[name] and distinct is not None:
+                chosen.append(ChosenColumn(name, kind, tuple(sorted(distinct))))
+        counts = {name: attribute.count for name, attribute in self._attributes.items()}
+        for name in sorted(counts, key=lambda name: (-counts[name], name))[:_MOST_ATTRIBUTES]:
+            attribute = self._attributes[name]
+            if attribute.kind != "category":
+                chosen.append(ChosenColumn(ATTRIBUTE_PREFIX + name, attribute.kind))
+            elif attribute.texts is not None:
+                chosen.append(ChosenColumn(ATTRIBUTE_PREFIX + name, "category", tuple(sorted(attribute.texts))))
+        return sorted(chosen, key=lambda column: column.name)
+
+    def _see_attribute(self, name: str, value: Scalar, count: int) -> None:
+        attribute = self._attributes.get(name)
+        if attribute is None:
+            if len(self._attributes) >= _MOST_NAMES:
+                return
+            attribute = self._attributes[name] = _Attribute()
+        attribute.count += count
+        attribute.is_boolean &= isinstance(value, bool)
+        attribute.is_number &= isinstance(value, (int, float)) and not isinstance(value, bool)
+        if attribute.texts is None:
+            return
+        held = len(attribute.texts)
+        attribute.texts.add(attribute_text(value))
+        self._values_held += len(attribute.texts) - held
+        if len(attribute.texts) > _MOST_DISTINCT:
+            self._give_up(attribute)
+        while self._values_held > _MOST_VALUES:
+            holding = [one for one in self._attributes.values() if one.texts]
+            self._give_up(min(holding, key=lambda one: one.count))
+
+    def _give_up(self, attribute: _Attribute) -> None:
+        self._values_held -= len(attribute.texts or ())
+        attribute.texts = None
 
 
-def _attribute_columns(texts: list[str | None]) -> list[FilterColumn]:
-    attributes = [_scalars(text) for text in texts]
-    counts = Counter(name for values in attributes for name in values)
-    chosen = sorted(counts, key=lambda name: (-counts[name], name))[:_MOST_ATTRIBUTES]
-    columns = []
-    for name in chosen:
-        values = [row.get(name) for row in attributes]
-        kind = _kind(values)
-        if kind == "category":
-            values = [None if value is None else _text(value) for value in values]
-        columns.append(encode_column(f"attributes.{name}", kind, values))
-    return columns
+class _Attribute:
+    """What was seen of one attribute; `texts` is None once it holds too many values to be a category."""
 
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_boolean = True
+        self.is_number = True
+        self.texts: set[str] | None = set()
 
-def _scalars(text: str | None) -> dict[str, Any]:
-    parsed = json.loads(text) if text else {}
-    if not isinstance(parsed, dict):
-        return {}
-    return {
-        name: value
-        for name, value in parsed.items()
-        if isinstance(value, (str, bool))
-        or (isinstance(value, int) and abs(value) < 1 << 63)
-        or (isinstance(value, float) and math.isfinite(value))
-    }
-
-
-def _kind(values: list[Any]) -> ColumnKind:
-    present = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in present):
-        return "boolean"
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in present):
-        return "number"
-    return "category"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    @property
+    def kind(self) -> ColumnKind:
+        return "boolean" if self.is_boolean else "number" if self.is_number else "category"
