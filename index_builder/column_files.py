@@ -36,13 +36,12 @@ class ColumnFileWriters:
         """Writes the rows from `start` on."""
         for writer in self._named:
             writer.write(start, writer.encoded(table[writer.column.name].combine_chunks()))
-        distinct = {name: writer.missing(len(attributes.distinct)) for name, writer in self._attributes.items()}
-        for place, scalars in enumerate(attributes.distinct):
-            for name, value in scalars.items():
-                if name in distinct:
-                    distinct[name][place] = self._attributes[name].stored(value)
-        for name, values in distinct.items():
-            self._attributes[name].write(start, values[attributes.places])
+        for name, writer in self._attributes.items():
+            distinct = writer.missing(attributes.distinct)
+            if name in attributes.values:
+                places, values = attributes.values[name]
+                distinct[places] = writer.stored(values)
+            writer.write(start, distinct[attributes.places])
 
     def close(self) -> list[str]:
         """Writes what stands beside the values; returns the names of all files, relative to the folder.
@@ -77,9 +76,9 @@ class _ColumnWriter:
             values = values.cast(pa.int64())
         return pc.fill_null(values, missing_value(self.column.kind)).to_numpy(zero_copy_only=False)
 
-    def stored(self, value: Scalar) -> Any:
-        """Returns an attribute's value as it is stored."""
-        return self._codes[attribute_text(value)] if self.column.kind == "category" else value
+    def stored(self, values: list[Scalar]) -> list[Any]:
+        """Returns an attribute's values as they are stored."""
+        return [self._codes[attribute_text(value)] for value in values] if self.column.kind == "category" else values
 
     def missing(self, count: int) -> NDArray[Any]:
         """Returns so many missing values."""

@@ -34,13 +34,16 @@ class GroupKeys:
 
     def see(self, start: int, table: pa.Table) -> None:
         """Takes the rows from `start` on."""
+        rows = slice(start, start + table.num_rows)
         for name, keys in self._keys.items():
-            column = table[name].combine_chunks().dictionary_encode()
-            of_hex = name != "parent_id"
-            distinct = np.array([_key(text, of_hex=of_hex) for text in column.dictionary.to_pylist()], dtype=np.uint64)
-            places = np.asarray(column.indices.fill_null(len(distinct)))
-            keys[start : start + len(column)] = np.append(distinct, np.uint64(0))[places]
-            self._present[name][start : start + len(column)] = places < len(distinct)
+            if name == "image_sha256" and table[name].equals(table["embedding_key"]):
+                keys[rows] = self._keys["embedding_key"][rows]
+                self._present[name][rows] = self._present["embedding_key"][rows]
+                continue
+            column = table[name].combine_chunks()
+            present = column.is_valid().to_numpy(zero_copy_only=False)
+            self._present[name][rows] = present
+            keys[rows][present] = hash_keys(column.drop_null()) if name != "parent_id" else text_keys(column.drop_null())
 
     def write(self, folder: Path, *, max_distance: int) -> tuple[dict[GroupKind, int], list[str]]:
         """Groups all rows; returns how many groups there are of each kind, and the files' names.
@@ -108,13 +111,32 @@ def _first_of_each(keys: NDArray[np.unsignedinteger]) -> NDArray[np.uint32]:
     return firsts
 
 
-def _key(text: str, *, of_hex: bool) -> int:
-    """Returns 64 bits of a text; its first 16 digits where it is a hash itself."""
-    if of_hex and len(text) in _HASH_DIGITS:
-        try:
-            leading = bytes.fromhex(text[:16])
-        except ValueError:
-            leading = b""
-        if len(leading) == 8:
-            return int.from_bytes(leading, "big")
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+def hash_keys(texts: pa.StringArray) -> NDArray[np.uint64]:
+    """Returns the first 64 bits of hexadecimal hashes, or 64 bits of a hash of texts that are none: (n,)."""
+    _, ends, data = texts.buffers()
+    offsets = np.frombuffer(ends, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1] if ends else np.zeros(1)
+    widths = np.diff(offsets)
+    if not len(texts) or widths[0] not in _HASH_DIGITS or (widths != widths[0]).any():
+        return text_keys(texts)
+    digits = np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]].reshape(len(texts), widths[0])[:, :16]
+    values = _DIGIT_VALUES[digits]
+    if (values > 15).any():
+        return text_keys(texts)
+    return (values[:, ::2] << 4 | values[:, 1::2]).view(">u8").ravel().astype(np.uint64)
+
+
+def text_keys(texts: pa.StringArray) -> NDArray[np.uint64]:
+    """Returns 64 bits of a hash of each text: (n,)."""
+    encoded = texts.dictionary_encode()
+    distinct = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in encoded.dictionary.to_pylist()]
+    return np.frombuffer(b"".join(distinct), dtype="<u8")[encoded.indices.to_numpy()].astype(np.uint64)
+
+
+def _digit_values() -> NDArray[np.uint8]:
+    values = np.full(256, 255, dtype=np.uint8)
+    for value, digit in enumerate(b"0123456789abcdef"):
+        values[digit] = value
+    return values
+
+
+_DIGIT_VALUES = _digit_values()

@@ -66,9 +66,9 @@ class ColumnChoice:
                 distinct.update(pc.unique(table[name]).drop_null().to_pylist())
                 if len(distinct) > _MOST_DISTINCT:
                     self._distinct[name] = None
-        for scalars, count in attributes.counted():
-            for name, value in scalars.items():
-                self._see_attribute(name, value, count)
+        row_counts = attributes.row_counts()
+        for name, (places, values) in attributes.values.items():
+            self._see_attribute(name, values, int(row_counts[places].sum()))
 
     def columns(self) -> list[ChosenColumn]:
         """Returns the chosen columns, sorted by name."""
@@ -86,19 +86,18 @@ class ColumnChoice:
                 chosen.append(ChosenColumn(ATTRIBUTE_PREFIX + name, "category", tuple(sorted(attribute.texts))))
         return sorted(chosen, key=lambda column: column.name)
 
-    def _see_attribute(self, name: str, value: Scalar, count: int) -> None:
+    def _see_attribute(self, name: str, values: list[Scalar], rows: int) -> None:
         attribute = self._attributes.get(name)
         if attribute is None:
             if len(self._attributes) >= _MOST_NAMES:
                 return
             attribute = self._attributes[name] = _Attribute()
-        attribute.count += count
-        attribute.is_boolean &= isinstance(value, bool)
-        attribute.is_number &= isinstance(value, (int, float)) and not isinstance(value, bool)
+        attribute.count += rows
+        attribute.types.update(map(type, values))
         if attribute.texts is None:
             return
         held = len(attribute.texts)
-        attribute.texts.add(attribute_text(value))
+        attribute.texts.update(map(attribute_text, values))
         self._values_held += len(attribute.texts) - held
         if len(attribute.texts) > _MOST_DISTINCT:
             self._give_up(attribute)
@@ -116,10 +115,9 @@ class _Attribute:
 
     def __init__(self) -> None:
         self.count = 0
-        self.is_boolean = True
-        self.is_number = True
+        self.types: set[type] = set()
         self.texts: set[str] | None = set()
 
     @property
     def kind(self) -> ColumnKind:
-        return "boolean" if self.is_boolean else "number" if self.is_number else "category"
+        return "boolean" if self.types <= {bool} else "number" if self.types <= {int, float} else "category"
