@@ -1,8 +1,8 @@
 """An item table of 10 million rows, built, opened and asked: `python benchmarks/item_table.py [--items 10000000]`.
 
 Builds it from a synthetic head in a process whose anonymous memory is limited, opens it in another, reads points and
-filters, and prints a table; the same goes as JSON to `benchmarks/results/item_table.json`. 10 million rows need about 20 GB
-under `--folder` and half an hour of one core.
+filters, and prints a table; the same goes as JSON to `benchmarks/results/item_table.json`. 10 million rows need about
+20 GB under `--folder` and half an hour of one core.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ def build_table(folder: Path, items: int, memory_mb: int) -> dict[str, Any]:
     indexed, _ = _timed(lambda: sum(batch.num_rows for batch in head.index_rows()))
     (folder / "table").mkdir()
     staging, staged = _timed(
-        lambda: StagedHead.stage(
-            head.batches(), head.index_rows, items=items, folder=folder / "staged", label=LABEL
-        )
+        lambda: StagedHead.stage(head.batches(), head.index_rows, items=items, folder=folder / "staged", label=LABEL)
     )
     # The head and the index's rows are made up on the way, each as often as they would be read.
     seconds["stage"] = staging - generated - 2 * indexed
@@ -116,15 +114,15 @@ def ask_table(folder: Path, items: int, memory_mb: int) -> dict[str, Any]:  # no
     by_id = [_timed(lambda name=name: table.item(name))[0] for name in some]
     prices = table.columns["price"]
     ranges = [_filters_of(prices, share, np.random.default_rng(5)) for share in SHARES]
-    filters = {
-        f"{share:.1%}": {
+    filters = {}
+    for share, wanted in zip(SHARES, ranges, strict=True):
+        one = next(wanted)
+        filters[f"{share:.1%}"] = {
             "new_ms": _median_ms(lambda wanted=wanted: table.filter_rows(next(wanted))),
-            "kept_ms": _median_ms(lambda one=next(wanted): table.filter_rows(one)),
-            "two_kept_ms": _median_ms(lambda one=next(wanted): table.filter_rows({**one, "in_stock": True})),
-            "whole_mask_ms": _median_ms(lambda one=next(wanted): _whole_mask(prices.values, one["price"])),
+            "kept_ms": _median_ms(lambda one=one: table.filter_rows(one)),
+            "two_kept_ms": _median_ms(lambda one=one: table.filter_rows({**one, "in_stock": True})),
+            "whole_mask_ms": _median_ms(lambda one=one: _whole_mask(prices.values, one["price"])),
         }
-        for share, wanted in zip(SHARES, ranges, strict=True)
-    }
     after = _memory("self")
     return {
         "open_ms": round(opening * 1_000, 1),

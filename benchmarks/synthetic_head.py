@@ -1,4 +1,4 @@
-"""A head of any size that nobody delivered: rows with texts, attributes, shared pictures and near duplicates, by seed."""
+"""A head of any size that nobody delivered: texts, attributes, shared pictures and near duplicates, by seed."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,9 @@ class GroupKeys:
             column = table[name].combine_chunks()
             present = column.is_valid().to_numpy(zero_copy_only=False)
             self._present[name][rows] = present
-            keys[rows][present] = hash_keys(column.drop_null()) if name != "parent_id" else text_keys(column.drop_null())
+            keys[rows][present] = (
+                hash_keys(column.drop_null()) if name != "parent_id" else text_keys(column.drop_null())
+            )
 
     def write(self, folder: Path, *, max_distance: int) -> tuple[dict[GroupKind, int], list[str]]:
         """Groups all rows; returns how many groups there are of each kind, and the files' names.
@@ -55,7 +58,8 @@ class GroupKeys:
         """
         counts: dict[GroupKind, int] = {}
         names = []
-        for kind, groups in (("image", self._images(max_distance)), ("product", self._smallest_rows("parent_id"))):
+        for kind in get_args(GroupKind):
+            groups = self._images(max_distance) if kind == "image" else self._smallest_rows("parent_id")
             counts[kind] = int(np.count_nonzero(groups == np.arange(self._items, dtype=np.uint32)))
             names += write_groups(folder, kind, groups)
         return counts, names

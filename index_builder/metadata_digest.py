@@ -23,10 +23,10 @@ class MetadataDigest:
             column = table[name].combine_chunks()
             if pa.types.is_string(column.type):
                 lengths = pc.fill_null(pc.binary_length(column), -1)
-                shape.update(np.ascontiguousarray(lengths.to_numpy(zero_copy_only=False), dtype="<i4"))
+                shape.update(lengths.to_numpy(zero_copy_only=False).astype("<i4").tobytes())
                 content.update(_text_bytes(column))
             else:
-                shape.update(np.ascontiguousarray(pc.is_valid(column).to_numpy(zero_copy_only=False)))
+                shape.update(pc.is_valid(column).to_numpy(zero_copy_only=False).tobytes())
                 content.update(_number_bytes(column))
 
     def hexdigest(self) -> str:

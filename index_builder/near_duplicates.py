@@ -1,14 +1,15 @@
 """Near duplicates among many perceptual hashes, with a cost that grows with their number, not with its square.
 
 Hashes of 64 bits that differ in at most d are alike in all bits of at least b - d of b blocks (Manku et al., Detecting
-near-duplicates for web crawling, WWW 2007, section 3). So for each choice of b - d blocks the hashes are sorted by these
-blocks' bits, and compared only with those that agree in them. b is the least that leaves about one hash to agree by
-chance: 4 tables up to 65,000 hashes at d = 3, 10 up to 33 million, 20 up to 4 billion.
+near-duplicates for web crawling, WWW 2007, section 3). So for each choice of b - d blocks the hashes are sorted by
+these blocks' bits, and compared only with those that agree in them. More blocks mean more tables, of which fewer hashes
+agree by chance: at d = 3, 10 million hashes are sorted into 10 tables by 25 bits each.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from vitrine.disjoint_sets import DisjointSets
 
 _BITS = 64
-_MOST_BLOCKS = 12
-# Of the others that agree in the blocks, each hash is compared with so many, the nearest in order of the remaining bits:
-# pictures that all look alike, such as a shop's placeholders in a thousand sizes, cost no square of their number.
+_MOST_BLOCKS = 13
+_SORTING = 20  # what sorting costs a hash, in comparisons
+# Of the others that agree in the blocks, each hash is compared with so many, the nearest in order of the remaining
+# bits: pictures that all look alike, such as a shop's placeholders in a thousand sizes, cost no square of their number.
 _MOST_COMPARED = 512
 _SLICE_ROWS = 1 << 20  # of a sorted table at a time, so that memory is bounded
 
@@ -82,11 +84,14 @@ def _pairs_in_order(
 
 
 def _blocks(count: int, max_distance: int) -> int:
-    """Returns the least number of blocks of which `number - max_distance` leave about one hash to agree by chance."""
-    for blocks in range(max_distance + 1, _MOST_BLOCKS):
-        if (blocks - max_distance) * _BITS // blocks >= np.log2(max(count, 2)):
-            return blocks
-    return max(_MOST_BLOCKS, max_distance + 1)
+    """Returns the number of blocks at which sorting the tables and comparing what agrees by chance cost least."""
+
+    def cost(blocks: int) -> float:
+        agreeing = blocks - max_distance
+        by_chance = min(count / 2 ** (agreeing * _BITS // blocks), _MOST_COMPARED)
+        return math.comb(blocks, agreeing) * (_SORTING + by_chance)
+
+    return min(range(max_distance + 1, _MOST_BLOCKS), key=cost)
 
 
 def _block_edges(blocks: int) -> list[tuple[int, int]]:

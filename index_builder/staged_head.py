@@ -1,8 +1,8 @@
 """A head on its way to an item table: brought into an index's order on disk, looked at, then written.
 
-Three passes, each with one piece of the head in memory: rows find their place by a lookup of ids; they are compared with
-the index's rows, hashed, and their columns chosen; they are written. The head may come in any order, and so may the
-index's rows.
+Three passes, each with one piece of the head in memory: rows find their place by a lookup of ids; they are compared
+with the index's rows, hashed, and their columns chosen; they are written. The head may come in any order, and so may
+the index's rows.
 """
 
 from __future__ import annotations

@@ -59,6 +59,7 @@ def _paths() -> dict[str, Any]:
     top_k = _parameter("top_k", "How many results are wanted.", schema={"type": "integer", "minimum": 1, "default": 10})
     limit = _parameter("limit", "How many items are wanted.", schema={"type": "integer", "minimum": 1, "default": 24})
     filters = _parameter("filters", "A JSON object, as in `POST /v1/search`.")
+    dedupe = _parameter("dedupe", search.DEDUPE, schema={"type": "string", "enum": ["image", "product"]})
     width = _parameter("width", "Widest picture wanted, in pixels.", schema={"type": "integer", "minimum": 1})
     version = _parameter("v", "Hash of the picture, as in `image_url`: the answer may be cached for ever.")
     return {
@@ -66,7 +67,7 @@ def _paths() -> dict[str, Any]:
         "/v1/items": {"get": _operation("Some items of a catalog", ItemList, [catalog, limit])},
         "/v1/items/{item_id}": {"get": _operation("One item", Item, [item_id, catalog])},
         "/v1/items/{item_id}/similar": {
-            "get": _operation("Similar items", SearchResponse, [item_id, catalog, top_k, filters])
+            "get": _operation("Similar items", SearchResponse, [item_id, catalog, top_k, filters, dedupe])
         },
         "/v1/items/{item_id}/embedding": {"get": _operation("An item's vector", ItemEmbedding, [item_id, catalog])},
         "/v1/items/{item_id}/image": {
@@ -106,6 +107,7 @@ def _search_body() -> dict[str, Any]:
             "item_id": {"type": "string"},
             "top_k": {"type": "integer", "minimum": 1, "default": 10},
             "filters": {"type": "string", "description": "A JSON object."},
+            "dedupe": {"type": "string", "enum": ["image", "product"]},
         },
     }
     return {"required": True, "content": {**_content(SearchRequest), "multipart/form-data": {"schema": form}}}

@@ -21,7 +21,7 @@ from vitrine.errors import RequestError
 from vitrine.settings import Settings
 
 INPUTS = ("text", "image", "item_id", "embedding")
-_FORM_FIELDS = {"catalog", "text", "item_id", "top_k", "filters"}
+_FORM_FIELDS = {"catalog", "text", "item_id", "top_k", "filters", "dedupe"}
 _SPACES = "\t\n\r"
 
 
@@ -50,6 +50,7 @@ class Query:
         self.embedding = _unit_vector(request.embedding)
         self.top_k = request.top_k
         self.filters = request.filters or None
+        self.dedupe = request.dedupe
 
 
 def read_query(request: Request, settings: Settings) -> Query:
@@ -77,7 +78,7 @@ def similar_query(item_id: str, parameters: MultiDict[str, str], settings: Setti
     Raises:
         RequestError: a parameter is unknown or wrong.
     """
-    values = read_parameters(parameters, {"catalog", "top_k", "filters"})
+    values = read_parameters(parameters, {"catalog", "top_k", "filters", "dedupe"})
     return _validated({**_form_values(values, settings), "item_id": item_id}, image=None, settings=settings)
 
 

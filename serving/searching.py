@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.nearest import nearest_groups, nearest_rows
 from serving.problems import from_image
 from serving.queries import Query
 from serving.worker_slots import ServingRelease
 from vitrine.errors import ContractError, EncoderError, ImageError, RequestError
 from vitrine.item_table import StoredItem
-from vitrine.row_sets import RowSet
 from vitrine.settings import Settings
 
 
@@ -39,7 +41,8 @@ def answer(query: Query, serving: ServingRelease, settings: Settings) -> Answer:
     allowed = serving.loaded.items.filter_rows(query.filters)
     vector, own_row = _query_vector(query, serving, settings)
     encoded = time.perf_counter()
-    scores, rows = _nearest(vector, serving, top_k=query.top_k, allowed=allowed, own_row=own_row)
+    nearest = _nearest(query, serving)
+    scores, rows = nearest(vector, serving.loaded.index, top_k=query.top_k, allowed=allowed, own_row=own_row)
     items = serving.loaded.items.items(rows)
     results = [
         {**_summary(item, serving.catalog_id), "score": round(score, 6)}
@@ -129,20 +132,17 @@ def _encoded(query: Query, serving: ServingRelease, settings: Settings) -> NDArr
     return np.asarray(batch.embeddings[0], dtype=np.float32)
 
 
-def _nearest(
-    vector: NDArray[np.float32],
-    serving: ServingRelease,
-    *,
-    top_k: int,
-    allowed: RowSet | None,
-    own_row: int | None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    index = serving.loaded.index
-    wanted = min(top_k + (own_row is not None), max(index.items, 1))
-    all_scores, all_rows = index.search(vector[None, :], top_k=wanted, allowed=allowed)
-    scores, rows = all_scores[0], all_rows[0]
-    kept = (rows >= 0) & (rows != (-1 if own_row is None else own_row))
-    return scores[kept][:top_k], rows[kept][:top_k]
+def _nearest(query: Query, serving: ServingRelease) -> Callable[..., tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Returns how a query looks for its rows."""
+    if query.dedupe is None:
+        return nearest_rows
+    groups = serving.loaded.items.groups.get(query.dedupe)
+    if groups is None:
+        raise RequestError(
+            f"dedupe: release {serving.release_id} of catalog {serving.catalog_id} does not say which items are one "
+            f"{query.dedupe}; its item table was built before that was known, and the next build tells"
+        )
+    return partial(nearest_groups, groups=groups)
 
 
 def _summary(item: StoredItem, catalog_id: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,14 +72,14 @@ class Within:
 
         def is_inside(row: int) -> bool:  # of the lower bounds, which the missing times are below
             value = values[row]
-            is_missing = value != value or (column.kind == "time" and value == MISSING_TIME)
+            is_missing = column.kind == "time" and value == MISSING_TIME
             above = (self.gt is None or value > self.gt) and (self.gte is None or value >= self.gte)
-            return bool(value != value or (above and not is_missing))
+            return bool(math.isnan(value) or (above and not is_missing))
 
         def is_past(row: int) -> bool:
             value = values[row]
             below = (self.lt is None or value < self.lt) and (self.lte is None or value <= self.lte)
-            return bool(value != value or not below)
+            return bool(math.isnan(value) or not below)
 
         start, stop = first_place(column.order, is_inside), first_place(column.order, is_past)
         return [(start, max(start, stop))]

@@ -1,8 +1,9 @@
 """Filter columns: one memory-mapped array for each filterable column, aligned to the rows of an index version.
 
-On disk a column is `columns/column-NNN.npy`, NNN its place among the sorted names; beside it, `.order.npy`, the rows in
-order of their values, and, for a category, the dictionary `.texts.npy` and `.ends.npy`: a sorted list of values, so that
-code i + 1 stands for value i and 0 for a missing one. Tables of before have the dictionary as `.json` and no order.
+On disk a column is `columns/column-NNN.npy`, NNN its place among the sorted names; beside it, `.order.npy`, the rows
+in order of their values, and, for a category, the dictionary `.texts.npy` and `.ends.npy`: a sorted list of values,
+so that code i + 1 stands for value i and 0 for a missing one. Tables of before have the dictionary as `.json` and no
+order.
 """
 
 from __future__ import annotations

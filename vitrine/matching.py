@@ -1,4 +1,4 @@
-"""Rows that match conditions: by the slice of a column's order while few match, else by bits that are kept and combined.
+"""Rows that match conditions: a slice of a column's order while few match, else bits that are kept and combined.
 
 At 10 million rows a column is read in 5 to 20 ms, the bits of one condition take 1.25 MB, and two are combined in a
 tenth of a millisecond. A condition that few rows match needs neither.

@@ -63,7 +63,7 @@ class RowSet:
 
     @property
     def bits(self) -> NDArray[np.uint8]:
-        """One bit a row, row 0 the lowest bit of byte 0, in whole words of 8 bytes: as faiss's IDSelectorBitmap reads."""
+        """One bit a row, row 0 the lowest bit of byte 0, in words of 8 bytes: as faiss's IDSelectorBitmap reads."""
         if self._bits is not None:
             return self._bits
         return _bits_of(self.ids, self.items)

@@ -145,11 +145,11 @@ class Settings(BaseModel):
     near_duplicate_distance: int = Field(
         3,
         description=(
-            "Pictures whose perceptual hashes differ in at most so many of 64 bits, and what they are connected to, are "
-            "one group of an item table: a search can show one of each group."
+            "Pictures whose perceptual hashes differ in at most so many of 64 bits, and what they are connected to, "
+            "are one group of an item table: a search can show one of each group."
         ),
         ge=0,
-        le=8,
+        le=6,
     )
     index_threads: int = Field(2, description="Threads of an index build.", ge=1)
     first_release_min_image_recall: float = Field(

@@ -81,8 +81,8 @@ class VectorIndex:
         Args:
             queries: (n, dimension), float32, unit L2 norm.
             top_k: rows wanted for each query.
-            allowed: a row set, a mask (items,), bool, or row ids: only these rows may come back. Whenever top_k rows are allowed,
-                top_k come back.
+            allowed: a row set, a mask (items,), bool, or row ids: only these rows may come back. Whenever top_k rows
+                are allowed, top_k come back.
             ef_search: instead of the tuned one, for tuning.
 
         Returns:

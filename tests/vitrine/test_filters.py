@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from vitrine import matching
 from vitrine.errors import ContractError, RequestError
-from vitrine.filter_columns import encode_column, open_columns, write_columns
 from vitrine.filter_cache import FilterCache
+from vitrine.filter_columns import encode_column, open_columns, write_columns
 from vitrine.filters import filter_rows
 from vitrine.row_sets import RowSet
 

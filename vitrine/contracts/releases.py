@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from vitrine.contracts.document import Document, StoredFile
 
 
@@ -51,7 +53,7 @@ class ItemTable(Document):
     manifests: dict[str, str]
     items: int
     columns: dict[str, Literal["category", "number", "boolean", "time"]]  # filterable columns and their kinds
-    groups: dict[Literal["image", "product"], int] = {}  # groupings of rows, and how many groups; none in tables of before
+    groups: dict[Literal["image", "product"], int] = Field(default_factory=dict)  # how many; none in tables of before
     files: tuple[StoredFile, ...]
 
 

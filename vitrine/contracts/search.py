@@ -13,6 +13,12 @@ MAX_TEXT_LENGTH = 1_000
 MAX_ITEM_ID_LENGTH = 1_024
 MAX_DIMENSION = 8_192
 
+DEDUPE = (
+    "Show one item, the nearest, of those with the same picture or a near duplicate of it (`image`), or of the same "
+    "product (`product`: equal `parent_id`). There are as many results all the same. What is grouped with the item of "
+    "`item_id` is left out too."
+)
+
 CatalogId = Annotated[str, Field(min_length=1, max_length=64, description="Catalog; the default one if left out.")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -41,6 +47,7 @@ class SearchRequest(ApiModel):
         description='Column to value, list of values, or range: {"category": "dress", "color": ["red", "blue"], '
         '"price": {"gte": 10, "lt": 50}}. Joined by AND.',
     )
+    dedupe: Literal["image", "product"] | None = Field(None, description=DEDUPE)
 
 
 class ItemSummary(ApiModel):
