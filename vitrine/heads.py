@@ -91,8 +91,8 @@ def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, 
 class HeadReader:
     """Reads a head in batches: newest day first, inside a day in order of delivery.
 
-    Holds the ids that are decided while older days are still to be read; the oldest day, and so a catalog's first full
-    delivery, costs no memory.
+    Holds the ids that are decided while older days may still bring them: the oldest day costs no memory, and of a full
+    delivery only what it brought broken counts.
 
     Args:
         object_store: where the manifests are.
@@ -125,15 +125,18 @@ class HeadReader:
             manifest = read_manifest(self._object_store, self._catalog_id, dt, self._manifests[dt])
             is_oldest = position + 1 == len(days)
             read = list(dict.fromkeys([*columns, "item_id", "deleted"]))
+            older = kept  # the only ids that days before this one may bring
+            if manifest.full and not is_oldest:
+                rejected = self._rejected_ids(manifest)
+                older = rejected if kept is None else kept & rejected
             for part in manifest.parts:
                 for batch in _part_batches(self._object_store, part, read, batch_rows=batch_rows):
                     if (fresh := _undecided(batch, decided, kept)).num_rows:
                         yield fresh.select(list(columns))
                     if not is_oldest:
-                        decided.update(batch.column("item_id").to_pylist())
-            if manifest.full and not is_oldest:
-                rejected = self._rejected_ids(manifest) - decided
-                kept = rejected if kept is None else kept & rejected
+                        names = batch.column("item_id").to_pylist()
+                        decided.update(names if older is None else older.intersection(names))
+            kept = older
             if kept is not None and not kept - decided:
                 return
 

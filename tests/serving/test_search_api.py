@@ -79,6 +79,46 @@ def test_filters_of_a_similar_query_go_in_the_url(shop: ShopWindow) -> None:
     assert {result["color"] for result in answer.json["results"]} == {"red", "blue"}
 
 
+def test_of_each_product_the_nearest_item_is_shown_and_the_answer_is_as_long_as_asked(shop: ShopWindow) -> None:
+    query = np.random.default_rng(5).standard_normal(16)
+    best = (shop.plain.vectors @ query).reshape(30, 2).max(axis=1)
+    body = {"embedding": query.tolist(), "catalog": "plain", "top_k": 25}
+
+    answer = _search(shop, **body, dedupe="product").json["results"]
+
+    assert [one["parent_id"] for one in answer] == [f"parent-{product}" for product in np.argsort(-best)[:25]]
+    filtered = _search(shop, **body, dedupe="product", filters={"category": "lamp"}).json["results"]
+    assert len({one["parent_id"] for one in filtered if one["category"] == "lamp"}) == 25
+
+
+def test_similar_items_of_other_products_leave_out_the_items_own(shop: ShopWindow) -> None:
+    parameters = {"catalog": "plain", "top_k": 60, "dedupe": "product"}
+
+    answer = shop.client.get("/v1/items/item/6/similar", query_string=parameters)
+
+    parents = [one["parent_id"] for one in answer.json["results"]]
+    assert sorted(parents) == sorted(f"parent-{product}" for product in range(30) if product != 3)
+
+
+def test_a_form_asks_for_one_item_of_each_picture(shop: ShopWindow) -> None:
+    form = {"text": "red", "top_k": "6", "dedupe": "image"}
+
+    answer = shop.client.post("/v1/search", data=form, content_type="multipart/form-data")
+
+    assert len({one["item_id"] for one in answer.json["results"]}) == 6
+
+
+def test_a_release_of_before_says_that_it_knows_no_groups(shop: ShopWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(shop.slots.live.releases["plain"].loaded.items.groups, "image")
+
+    answer = _search(shop, item_id="item/1", catalog="plain", dedupe="image")
+    wrong = _search(shop, item_id="item/1", catalog="plain", dedupe="colour")
+
+    assert answer.status_code == wrong.status_code == 400
+    assert "does not say which items are one image" in answer.json["detail"]
+    assert "dedupe" in wrong.json["detail"]
+
+
 def test_an_item_its_vector_and_its_neighbours_can_be_read(shop: ShopWindow) -> None:
     item = Item.model_validate_json(shop.client.get("/v1/items/item/2").data)
     vector = shop.client.get("/v1/items/item/2/embedding").json["embedding"]

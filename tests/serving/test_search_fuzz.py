@@ -30,6 +30,7 @@ bodies = st.fixed_dictionaries(
         "catalog": st.sampled_from(["shop", "plain", "coming", "nowhere"]) | values,
         "top_k": st.integers(-5, 300) | values,
         "filters": filters,
+        "dedupe": st.sampled_from(["image", "product"]) | values,
     },
 )
 JSON_POST = b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

@@ -19,6 +19,7 @@ from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable, RecallFigures, Release
 from vitrine.filter_columns import encode_column, write_columns
 from vitrine.identity import content_id, sha256_hex
+from vitrine.item_groups import write_groups
 from vitrine.item_table import ITEMS_COLUMNS, ITEMS_FILE, ITEMS_INDEX, ITEMS_SCHEMA
 from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore, keys
@@ -54,9 +55,11 @@ def publish_tiny_release(
     pictures: list[bytes] | None = None,
     titles: list[str] | None = None,
     approved: bool = True,
+    grouped: bool = True,
 ) -> TinyRelease:
     """Publishes a release and offers it; the title of every item begins with `mark`, so that answers can be told apart.
 
+    Items of one picture are one group, and so are the two of a parent; a table that is not `grouped` is one of before.
     A `fingerprint` makes it a release of a catalog that is encoded, otherwise items bring their vectors.
     """
     if vectors is None:
@@ -69,7 +72,7 @@ def publish_tiny_release(
         folder = Path(scratch)
         index_version = _publish_index(object_store, folder, catalog_id, fingerprint, vectors)
         rows = _rows(object_store, catalog_id, mark, items, pictures, titles)
-        item_table_id = _publish_items(object_store, folder, catalog_id, index_version, rows, head_sequence)
+        item_table_id = _publish_items(object_store, folder, catalog_id, index_version, rows, head_sequence, grouped)
     release = Release(
         release_id=content_id("release", [catalog_id, fingerprint, index_version, item_table_id]),
         catalog_id=catalog_id,
@@ -179,6 +182,7 @@ def _publish_items(
     index_version: str,
     rows: list[dict[str, object]],
     head_sequence: int,
+    grouped: bool,
 ) -> str:
     connection = sqlite3.connect(folder / ITEMS_FILE)
     connection.execute(ITEMS_SCHEMA)
@@ -191,8 +195,12 @@ def _publish_items(
     kinds = {"category": "category", "color": "category", "price": "number", "in_stock": "boolean"}
     columns = [encode_column(name, kind, [row[name] for row in rows]) for name, kind in kinds.items()]
     names = [ITEMS_FILE, *write_columns(folder, columns)]
+    groups = {"image": _groups(rows, "image_sha256"), "product": _groups(rows, "parent_id")} if grouped else {}
+    for kind, group_of in groups.items():
+        names += write_groups(folder, kind, group_of)
     files = tuple(_stored(name, folder / name) for name in names)
-    item_table_id = content_id("items", [catalog_id, index_version, [list(map(str, row)) for row in values]])
+    identity = [catalog_id, index_version, [list(map(str, row)) for row in values], grouped]
+    item_table_id = content_id("items", identity)
     prefix = keys.item_table_prefix(catalog_id, item_table_id)
     manifest = ItemTable(
         item_table_id=item_table_id,
@@ -202,12 +210,20 @@ def _publish_items(
         manifests={},
         items=len(rows),
         columns=kinds,
+        groups={kind: len(np.unique(group_of)) for kind, group_of in groups.items()},
         files=files,
     )
     for name in names:
         object_store.put_file(f"{prefix}/{name}", folder / name)
     object_store.put_bytes(f"{prefix}/manifest.json", manifest.to_bytes())
     return item_table_id
+
+
+def _groups(rows: list[dict[str, object]], name: str) -> NDArray[np.uint32]:
+    first: dict[object, int] = {}
+    return np.array(
+        [first.setdefault(row[name] or ("alone", place), place) for place, row in enumerate(rows)], np.uint32
+    )
 
 
 def _stored(name: str, path: Path) -> StoredFile:

@@ -44,7 +44,7 @@ def index_prefix(catalog_id: str, index_version: str) -> str:
 
 
 def item_table_prefix(catalog_id: str, item_table_id: str) -> str:
-    """`items.sqlite`, `columns/*.npy`, `manifest.json` last."""
+    """`items.sqlite`, `columns/*.npy`, `groups/*.npy`, `manifest.json` last."""
     return f"{catalog_id}/item_tables/{item_table_id}"
 
 

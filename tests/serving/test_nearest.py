@@ -1,0 +1,97 @@
+"""The nearest groups: what comparing every row says, however large the groups are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+
+from serving import nearest
+from serving.nearest import nearest_groups, nearest_rows
+from vitrine.item_groups import RowGroups
+from vitrine.row_sets import RowSet
+from vitrine.sorted_rows import sort_rows
+from vitrine.vector_index import VectorIndex
+
+ITEMS, DIMENSION = 2_000, 16
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    """Rows of a group lie close together, so that the nearest rows of a query are often of one group."""
+    generator = np.random.default_rng(3)
+    centers = generator.standard_normal((80, DIMENSION))
+    drawn = centers[_groups() % 80] + 0.05 * generator.standard_normal((ITEMS, DIMENSION))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=["Flat", "HNSW16"])
+def index(request: pytest.FixtureRequest, vectors: np.ndarray) -> VectorIndex:
+    built = faiss.index_factory(DIMENSION, request.param, faiss.METRIC_INNER_PRODUCT)
+    built.add(vectors)
+    parameters = {"ef_search": 2_000} if request.param.startswith("HNSW") else {}
+    return VectorIndex(built, index_version="index-1", path=Path(), search_parameters=parameters)
+
+
+def _groups() -> np.ndarray:
+    """Groups by their smallest row: one holds half of all rows, most hold one to ten."""
+    generator = np.random.default_rng(5)
+    drawn = np.where(generator.random(ITEMS) < 0.5, 0, generator.integers(1, 300, ITEMS))
+    _, first, places = np.unique(drawn, return_index=True, return_inverse=True)
+    return first[places].astype(np.uint32)
+
+
+@pytest.mark.parametrize("most_rows", [8, 4_096], ids=["asked in small steps", "as it is"])
+@pytest.mark.parametrize("share", [None, 0.5, 0.02])
+@pytest.mark.parametrize("own_row", [None, 0, 77])
+def test_the_nearest_groups_are_those_of_comparing_every_row(
+    index: VectorIndex,
+    vectors: np.ndarray,
+    own_row: int | None,
+    share: float | None,
+    most_rows: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nearest, "_MOST_ROWS", most_rows)
+    groups = _groups()
+    opened = RowGroups("image", groups, sort_rows(groups))
+    query = vectors[own_row or 0]
+    mask = np.ones(ITEMS, dtype=np.bool_) if share is None else np.random.default_rng(7).random(ITEMS) < share
+
+    allowed = None if share is None else RowSet.of_mask(mask)
+    scores, rows = nearest_groups(query, index, opened, top_k=30, allowed=allowed, own_row=own_row)
+
+    best: dict[int, float] = {}
+    for row in np.flatnonzero(mask).tolist():
+        if own_row is None or groups[row] != groups[own_row]:
+            best[int(groups[row])] = max(best.get(int(groups[row]), -2.0), float(vectors[row] @ query))
+    expected = sorted(best.values(), reverse=True)[:30]
+    assert mask[rows].all()
+    assert len(set(groups[rows].tolist())) == len(rows) == len(expected)
+    assert np.allclose(scores, expected, atol=1e-5)
+    assert np.allclose(scores, vectors[rows] @ query, atol=1e-5)
+
+
+def test_fewer_groups_than_wanted_all_come_back(index: VectorIndex, vectors: np.ndarray) -> None:
+    groups = np.where(np.arange(ITEMS) < 1_500, 0, 1_500).astype(np.uint32)
+    opened = RowGroups("product", groups, sort_rows(groups))
+
+    _, rows = nearest_groups(vectors[3], index, opened, top_k=10, allowed=None, own_row=None)
+    _, others = nearest_groups(vectors[3], index, opened, top_k=10, allowed=None, own_row=3)
+    _, none = nearest_groups(
+        vectors[3], index, opened, top_k=10, allowed=RowSet.of_ids(np.arange(0), items=ITEMS), own_row=3
+    )
+
+    assert sorted(groups[rows].tolist()) == [0, 1_500]
+    assert groups[others].tolist() == [1_500]
+    assert none.tolist() == []
+
+
+def test_without_groups_only_the_item_itself_is_left_out(index: VectorIndex, vectors: np.ndarray) -> None:
+    scores, rows = nearest_rows(vectors[9], index, top_k=5, allowed=None, own_row=9)
+
+    expected = np.sort(np.delete(vectors @ vectors[9], 9))[::-1][:5]
+    assert 9 not in rows
+    assert np.allclose(scores, expected, atol=1e-5)
