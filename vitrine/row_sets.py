@@ -68,6 +68,13 @@ class RowSet:
             return self._bits
         return _bits_of(self.ids, self.items)
 
+    def bits_of(self, first: int, count: int) -> NDArray[np.uint8]:
+        """Returns the bits of some consecutive rows, the first of them the lowest bit; what follows the last is any."""
+        bits = self.bits[first // 8 : -(-(first + count) // 8)]
+        if first % 8 == 0:
+            return bits
+        return np.packbits(np.unpackbits(bits, bitorder="little")[first % 8 :], bitorder="little")
+
     def mask(self) -> NDArray[np.bool_]:
         """The set as a mask: (items,), bool."""
         return np.unpackbits(self.bits, count=self.items, bitorder="little").view(np.bool_)

@@ -36,6 +36,16 @@ def test_a_set_less_some_rows_and_what_two_sets_share(mask: np.ndarray, seed: in
         assert (one & RowSet.of_mask(other)).ids.tolist() == np.flatnonzero(mask & other).tolist()
 
 
+@given(mask=MASKS, first=st.integers(0, 40), count=st.integers(0, 40))
+def test_bits_of_a_shards_rows_begin_with_its_first_row(mask: np.ndarray, first: int, count: int) -> None:
+    first = min(first, len(mask))
+    count = min(count, len(mask) - first)
+
+    bits = RowSet.of_mask(mask).bits_of(first, count)
+
+    assert np.unpackbits(bits, bitorder="little")[:count].tolist() == mask[first : first + count].tolist()
+
+
 def test_a_set_that_threads_share_cannot_be_changed() -> None:
     for rows in (every_row(10), RowSet.of_ids(np.arange(3), items=10)):
         with pytest.raises(ValueError, match="read-only"):
