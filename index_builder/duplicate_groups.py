@@ -76,9 +76,10 @@ class GroupKeys:
         if not self._items:
             return groups
         rows = np.flatnonzero(self._present["perceptual_hash"]).astype(np.uint32)
-        hashes, places = np.unique(self._keys["perceptual_hash"][rows], return_inverse=True)
-        components = near_components(hashes, max_distance=max_distance)[places.astype(np.uint32)]
-        groups[rows] = rows[_first_of_each(components)]
+        keys = self._keys["perceptual_hash"][rows]
+        hashes = np.unique(keys)
+        components = near_components(hashes, max_distance=max_distance)
+        groups[rows] = rows[_first_of_each(components[np.searchsorted(hashes, keys)])]
         return groups
 
     def _smallest_rows(self, name: str) -> NDArray[np.uint32]:

@@ -106,6 +106,8 @@ def _with_bits_first(hashes: NDArray[np.uint64], blocks: list[tuple[int, int]]) 
         width = stop - start
         if width == _BITS:
             return hashes.copy()
-        bits = (hashes >> np.uint64(start)) & np.uint64((1 << width) - 1)
-        turned = (turned << np.uint64(width)) | bits
+        bits = hashes >> np.uint64(start)
+        bits &= np.uint64((1 << width) - 1)
+        turned <<= np.uint64(width)
+        turned |= bits
     return turned
