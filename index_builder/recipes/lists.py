@@ -65,14 +65,15 @@ class ListRecipe:
         return TrainedLists(index, refinement, self)
 
     def _prepare(self, index: Any) -> None:
-        lists = faiss.downcast_index(faiss.extract_index_ivf(index))
+        lists: Any = faiss.downcast_index(faiss.extract_index_ivf(index))
         if isinstance(lists, faiss.IndexIVFFastScan) and not self.refines:
             raise SettingsError(
                 f"VITRINE_INDEX_KEY={self.index_key!r}: fast-scan codes give no vectors back; append {REFINED!r}"
             )
         lists.cp.seed = self.seed
         if isinstance(lists, faiss.IndexIVFPQ):
-            lists.do_polysemous_training = False  # most of the training's time, for a search that is never made
+            # Most of the training's time, for a search that is never made.
+            lists.do_polysemous_training = False  # type: ignore[attr-defined]
         lists.cp.use_super_kmeans = index.d >= _SUPER_K_MEANS_FROM  # half the CPU of plain k-means
         centroids = faiss.downcast_index(lists.quantizer)
         if isinstance(centroids, faiss.IndexHNSW):
