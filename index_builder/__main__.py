@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 
+from index_builder.planning.command import add_plan_command
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "encoder-version",
     )
     verb("recall", "print the measured recall of an index version, as JSON", "index")
+    add_plan_command(verbs)
     return parser
 
 
@@ -72,6 +74,10 @@ _HELP = {
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> str:
+    if options.verb == "plan":
+        from index_builder.planning.command import run_plan
+
+        return run_plan(options, settings)
     catalog_id = options.catalog
     if options.verb == "resolve":
         from index_builder.heads import resolve_head

@@ -137,7 +137,26 @@ class Settings(BaseModel):
     spark_gpus_per_task: float = Field(0.0, description="GPUs of one embedding task, by stage-level resources.", ge=0)
 
     # Index
-    index_key: str = Field("auto", description="faiss factory string, or `auto`: Flat for small catalogs, HNSW above.")
+    index_key: str = Field(
+        "auto",
+        description=(
+            "How vectors are indexed: a recipe's name (docs/indexes.md), a faiss factory string, or `auto`: Flat for "
+            "small catalogs, above that what the planner ranks first."
+        ),
+    )
+    index_memory: str | None = Field(
+        None,
+        description=(
+            "Memory that `auto` may take for one slot, e.g. 8G: anonymous, and mapped pages that each search walks; "
+            "empty: any."
+        ),
+    )
+    index_disk: str | None = Field(
+        None, description="Disk that `auto` may take for one slot, item table included, e.g. 60G; empty: any."
+    )
+    index_latency_ms: float | None = Field(
+        None, description="CPU time of one query that `auto` may take, as predicted; empty: any.", gt=0
+    )
     index_flat_max_items: int = Field(5_000, description="Up to this many items `auto` searches exactly.", ge=0)
     index_recall_target: float = Field(
         0.95, description="Recall@10 against exact search that a build must reach.", ge=0, le=1

@@ -72,8 +72,7 @@ class ListRecipe:
             )
         lists.cp.seed = self.seed
         if isinstance(lists, faiss.IndexIVFPQ):
-            # Most of the training's time, for a search that is never made.
-            lists.do_polysemous_training = False  # type: ignore[attr-defined]
+            lists.do_polysemous_training = False  # type: ignore[attr-defined]  # most of the training's time, for a search that is never made
         lists.cp.use_super_kmeans = index.d >= _SUPER_K_MEANS_FROM  # half the CPU of plain k-means
         centroids = faiss.downcast_index(lists.quantizer)
         if isinstance(centroids, faiss.IndexHNSW):
