@@ -16,6 +16,7 @@ from index_builder.builds.planned_rows import PlannedRows
 from index_builder.builds.plans import read_plan
 from index_builder.builds.shards import make_shards
 from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
+from index_builder.curve_plot import PLOT_FILE, draw_curve
 from index_builder.held_out import held_out_queries
 from index_builder.planning.opened_memory import measure_opened_memory
 from index_builder.tuning import TunedSearch, TuningGoal, tune_search
@@ -176,6 +177,10 @@ def _measured(shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) 
 def _write_files(folder: Path, plan: IndexPlan, tuned: TunedSearch, shards: Sequence[str]) -> tuple[StoredFile, ...]:
     """Writes what stands beside the index and returns all files of the version."""
     (folder / shards[0] / CURVE_FILE).write_text(json.dumps(tuned.curve_rows(), indent=1), encoding="utf-8")
+    if len(tuned.curve) > 1:
+        title = f"{plan.catalog_id}: {plan.recipe['index_key']}, {plan.items:,} items"
+        plot = folder / shards[0] / PLOT_FILE
+        draw_curve(tuned, recall_target=plan.recall_target, title=title, path=plot)
     names = [str(path.relative_to(folder)) for shard in shards for path in sorted((folder / shard).rglob("*"))]
     return (
         *(

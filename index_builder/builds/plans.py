@@ -15,7 +15,8 @@ from index_builder.builds.quantizers import Quantizers
 from index_builder.builds.rows import SORTED_ROW_BYTES, ordered_rows
 from index_builder.builds.samples import RowSamples
 from index_builder.builds.versions import find_index_version, index_version_id
-from index_builder.recipes import Recipe, choose_recipe
+from index_builder.planning.choosing import choose_for
+from index_builder.recipes import Recipe
 from index_builder.tuning import TuningGoal, tuning_goal
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingSet
@@ -32,7 +33,6 @@ from vitrine.storage import ObjectStore, keys
 # training makes of it, or a shard with the lists that grow while parts are merged into it.
 _SORTED_SHARE = 4
 _SAMPLE_SHARE = 4
-_SHARD_SHARE = 2
 
 
 def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, retrain: bool = False) -> str:
@@ -47,14 +47,13 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
     """
     object_store = open_object_store(settings)
     embedding_set = read_embedding_set(object_store, catalog_id, embedding_set_id)
-    recipe = choose_recipe(settings, items=embedding_set.items, dimension=embedding_set.dimension)
-    predicted = IndexFigures()
+    choice = choose_for(settings, items=embedding_set.items, dimension=embedding_set.dimension)
     draft = _Draft(
         embedding_set,
-        recipe,
+        choice.recipe,
         tuning_goal(settings),
-        predicted,
-        shards=_shard_count(settings, embedding_set.items, predicted),
+        choice.predicted,
+        shards=max(choice.shards, -(-embedding_set.items // settings.index_max_shard_rows)),
     )
     with closing(open_ledger(settings)) as ledger:
         quantizers = Quantizers(settings, object_store, ledger, embedding_set, draft.recipe)
@@ -168,12 +167,6 @@ def _write_parts(
             parts.append(write_rows(part, folder, position=len(parts)))
             advance(parts[-1].rows)
     return tuple(parts)
-
-
-def _shard_count(settings: Settings, items: int, predicted: IndexFigures) -> int:
-    """Returns how many shards keep to the rows and the memory that one may take while it is merged or built."""
-    by_memory = -(-(predicted.memory_bytes or 0) * _SHARD_SHARE // settings.index_build_max_bytes)
-    return max(1, by_memory, -(-items // settings.index_max_shard_rows))
 
 
 def _runs(parts: Sequence[PlannedPart], count: int) -> tuple[int, ...]:

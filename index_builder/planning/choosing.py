@@ -44,7 +44,8 @@ def choose_for(settings: Settings, *, items: int, dimension: int) -> ChosenRecip
         if items <= settings.index_flat_max_items:
             ranked = predict_recipe(request, calibration["flat"])
         else:
-            all_ranked = rank_recipes(request, calibration)
+            graded = {name: family for name, family in calibration.items() if name != "flat"}
+            all_ranked = rank_recipes(request, graded)
             ranked = all_ranked[0]
             if not ranked.fits:
                 raise SettingsError(

@@ -11,7 +11,6 @@ from index_builder.recipes.graph import GraphRecipe
 from index_builder.recipes.lists import REFINED, ListRecipe
 from index_builder.recipes.protocol import Recipe
 from vitrine.errors import SettingsError
-from vitrine.settings import Settings
 
 SEED = 20_261_101
 _TRAIN_ROWS = 65_536
@@ -80,18 +79,6 @@ def recipe_of(key: str, *, items: int, dimension: int) -> Recipe:
     )
 
 
-def choose_recipe(settings: Settings, *, items: int, dimension: int) -> Recipe:
-    """Returns the recipe for a catalog of `items`.
-
-    Raises:
-        SettingsError: `VITRINE_INDEX_KEY` names no recipe.
-    """
-    key = settings.index_key
-    if key == "auto":
-        key = "flat" if items <= settings.index_flat_max_items else "hnsw-sq8"
-    return recipe_of(key, items=items, dimension=dimension)
-
-
 def _pieces(dimension: int, width: int) -> int:
     """Returns into how many pieces of about `width` dimensions a vector is cut: as many as divide it."""
     return next(pieces for pieces in range(max(1, dimension // width), 0, -1) if dimension % pieces == 0)
@@ -103,9 +90,13 @@ def _family(index_key: str) -> str:
         return "flat"
     if index_key.startswith("HNSW") and index_key.endswith(",SQ8"):
         return "hnsw-sq8"
-    if index_key.startswith("OPQ") and ",PQ" in index_key:
-        return "opq-ivf-pq"
-    for name, mark in (("ivf-rabitq", ",RaBitQ"), ("ivf-pq", ",PQ"), ("ivf-sq8", ",SQ8")):
-        if index_key.startswith("IVF") and mark in index_key:
+    for name, start, mark in (
+        ("opq-ivf-pq", "OPQ", ",PQ"),
+        ("ivf-rabitq", "IVF", ",RaBitQfs"),
+        ("ivf-pq", "IVF", "x4fs"),
+    ):
+        if index_key.startswith(start) and mark in index_key and index_key.endswith(REFINED):
             return name
+    if index_key.startswith("IVF") and index_key.endswith(",SQ8"):
+        return "ivf-sq8"
     return index_key

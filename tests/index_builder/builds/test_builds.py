@@ -65,7 +65,7 @@ def test_a_graph_reaches_the_recall_target_with_the_cheapest_setting(
     items = make_items(1500)
     catalog.deliver("2026-11-01", items)
     catalog.embed(items)
-    graph = settings.model_copy(update={"index_flat_max_items": 0})
+    graph = settings.model_copy(update={"index_key": "hnsw-sq8"})
 
     manifest = _build(graph, catalog)
 
@@ -198,7 +198,7 @@ def test_a_killed_build_run_again_ends_as_if_it_had_not_been_killed(
     items = make_items(1200)
     catalog.deliver("2026-11-01", items)
     catalog.embed(items)
-    graph = settings.model_copy(update={"index_flat_max_items": 0})
+    graph = settings.model_copy(update={"index_key": "hnsw-sq8"})
     embedding_set_id = resolve_head(graph, catalog_id=catalog.catalog_id, fingerprint=FINGERPRINT)
     command = [sys.executable, "-m", "index_builder", "build"]
     command += ["--catalog", catalog.catalog_id, "--embedding-set", embedding_set_id]
@@ -227,7 +227,7 @@ def test_attempts_that_race_end_as_one_version(settings: Settings, catalog: Synt
     items = make_items(300)
     catalog.deliver("2026-11-01", items)
     catalog.embed(items)
-    graph = settings.model_copy(update={"index_flat_max_items": 0})
+    graph = settings.model_copy(update={"index_key": "hnsw-sq8"})
     embedding_set_id = resolve_head(graph, catalog_id=catalog.catalog_id, fingerprint=FINGERPRINT)
 
     with ThreadPoolExecutor(2) as pool:
