@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.base_models import bring_base_model
+from training.base_models import bring_base_model, is_scratch
 from training.distributed import train_distributed
 from training.history import HISTORY_FILE, read_history
 from training.options import TrainingOptions
@@ -77,6 +77,7 @@ def run_training(
         EncoderError: the base model cannot be used, or the training failed.
         VitrineError: what a process raised, in its own words.
     """
+    options = options.settled_for(scratch=is_scratch(base))
     into = into.resolve()
     into.mkdir(parents=True, exist_ok=True)
     base_folder = bring_base_model(base, into / "base", settings=settings, seed=options.seed)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.training.process_work import fail_in_the_second, gradients, save_gradients
 from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
 from training.distributed import launch
 from training.history import HistoryRow
 from training.options import TrainingOptions
+from training.samples import TrainingData
 from training.trainer import Place
 from training.training_run import run_training
 from training.worker import FolderSource, TrainingWork, train_in_process
@@ -48,9 +51,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(catalog: Path, base: Path, into: Path, *, cache: Path | None = None, **changes: Any) -> Any:
-    options = TrainingOptions.model_validate({**OPTIONS.model_dump(), **changes})
     return run_training(
-        FolderSource(catalog), into=into, options=options, base=str(base), cache=cache or into.parent / "cache"
+        FolderSource(catalog),
+        into=into,
+        options=given(OPTIONS, **changes),
+        base=str(base),
+        cache=cache or into.parent / "cache",
     )
 
 
@@ -58,12 +64,29 @@ def curve(path: Path) -> list[Any]:
     return json.loads(path.read_text())
 
 
-def work_for(catalog: Path, base: Path, folder: Path, **changes: Any) -> TrainingWork:
+class TrainOnly(FolderSource):
+    """A folder of which nothing is held out: the last step counts."""
+
+    def read(self) -> TrainingData:
+        data = super().read()
+        return replace(data, samples=tuple(data.of_split("train")))
+
+
+def work_for(
+    catalog: Path, base: Path, folder: Path, source: type[FolderSource] = FolderSource, **changes: Any
+) -> TrainingWork:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "base").exists():
         (folder / "base").symlink_to(base)
-    options = TrainingOptions.model_validate({**OPTIONS.model_dump(), **changes})
-    return TrainingWork(FolderSource(catalog), options, "t", folder, folder / "cache")
+    return TrainingWork(source(catalog), given(OPTIONS, **changes), "t", folder, folder / "cache")
+
+
+def given(options: TrainingOptions, **changes: Any) -> TrainingOptions:
+    return TrainingOptions.model_validate({**options.model_dump(exclude_unset=True), **changes})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
 
 
 ALL_LOSSES = {"self_supervised_weight": 0.5, "projection_head": True}
@@ -114,6 +137,30 @@ def test_a_killed_training_goes_on_with_the_same_curve(catalog: Path, base: Path
 
     assert [row.loss for row in resumed.history] == [row.get("loss") for row in curve(whole.history)]
     assert load_encoder(work.folder / "encoder", engine="torch").fingerprint == whole.record.fingerprint
+
+
+def test_half_of_the_base_is_kept_of_weights_that_are_trained_as_ever(
+    catalog: Path, base: Path, tmp_path: Path
+) -> None:
+    trained = train_in_process(work_for(catalog, base, tmp_path / "trained", TrainOnly, base_share=0.0), ALONE)
+    mixed = train_in_process(work_for(catalog, base, tmp_path / "mixed", TrainOnly, base_share=0.5), ALONE)
+
+    assert [row.loss for row in mixed.history] == [row.loss for row in trained.history]
+    first, last, between = (weights(tmp_path / run) for run in ("mixed/base", "trained/encoder", "mixed/encoder"))
+    for name, weight in between.items():
+        torch.testing.assert_close(weight, (first[name] + last[name]) / 2, msg=name)
+    assert any(not torch.equal(first[name], last[name]) for name in first)
+
+
+def test_from_scratch_nothing_is_kept_unless_it_is_asked_for(catalog: Path, base: Path, tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"max_steps": 1})
+    source, scratch = FolderSource(catalog), f"scratch:{base}"
+
+    trained = run_training(source, into=tmp_path / "run", options=options, base=scratch)
+    asked = run_training(source, into=tmp_path / "asked", options=given(options, base_share=0.25), base=scratch)
+
+    assert trained.record.options.base_share == 0.0
+    assert asked.record.options.base_share == 0.25
 
 
 def test_a_training_that_is_done_returns_at_once(catalog: Path, base: Path, tmp_path: Path) -> None:
