@@ -50,8 +50,8 @@ class TrainingOptions(Document):
         0.5,
         ge=0,
         lt=1,
-        description="Of the base model's weights in what comes out (WiSE-FT, arXiv:2109.01903): more keeps more of what "
-        "it could do. From scratch 0, unless it is given.",
+        description="Of the base model's weights in what comes out (WiSE-FT, arXiv:2109.01903): more keeps more of "
+        "what it could do. From scratch 0, unless it is given.",
     )
     other_backdrops: float = Field(0.0, ge=0, le=1, description="Share of pictures that get another backdrop.")
     seed: int = Field(0, ge=0)

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training.checkpoints import Checkpoints, Progress
 from training.dual_tower import DualTower
 from training.gathering import gather_rows
-from training.history import HistoryRow
+from training.history import HistoryRow, gains
 from training.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.objectives import Embeddings, Losses, Relations, losses_of
 from training.optimisation import make_optimizer, make_scaler, mixed_precision, set_rate
@@ -182,7 +182,7 @@ class Trainer:
             if validate:
                 self._keep(progress)  # nothing tells one from the other: the last is the best
             return
-        if recall > progress.best_recall:
+        if gains(recall, over=progress.best_recall):
             progress.best_recall, progress.without_gain = recall, 0
             self._keep(progress)
             return

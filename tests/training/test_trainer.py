@@ -22,6 +22,7 @@ from training.trainer import Place
 from training.training_run import run_training
 from training.worker import FolderSource, TrainingWork, train_in_process
 from vitrine.encoder import load_encoder
+from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError
 
 OPTIONS = TrainingOptions(
@@ -70,6 +71,16 @@ class TrainOnly(FolderSource):
     def read(self) -> TrainingData:
         data = super().read()
         return replace(data, samples=tuple(data.of_split("train")))
+
+
+class HalfHeld(FolderSource):
+    """A folder of which every other product validates: eighteen pictures, of which ten come back."""
+
+    def read(self) -> TrainingData:
+        data = super().read()
+        held = {sample.parent_id for sample in data.samples if int(sample.parent_id[1:]) % 2}
+        sides = (replace(s, split="validation" if s.parent_id in held else "train") for s in data.samples)
+        return replace(data, samples=tuple(sides))
 
 
 def work_for(
@@ -201,10 +212,22 @@ def test_bf16_trains(catalog: Path, base: Path, tmp_path: Path) -> None:
 
 
 def test_a_training_that_gains_nothing_stops_and_keeps_the_base(catalog: Path, base: Path, tmp_path: Path) -> None:
-    trained = train(
-        catalog, base, tmp_path / "run", learning_rate=1e-30, validate_every=1, early_stopping_patience=2, epochs=5
+    work = work_for(
+        *(catalog, base, tmp_path / "run", HalfHeld),
+        **{"learning_rate": 1e-30, "validate_every": 1, "early_stopping_patience": 2, "epochs": 5},
     )
 
-    assert trained.record.steps == 2
-    assert trained.record.best_step == 0
-    assert trained.record.fingerprint == trained.record.base_fingerprint
+    progress = train_in_process(work, ALONE)
+
+    assert progress.best_recall < 1
+    assert progress.step == 2
+    assert progress.best_step == 0
+    assert encoder_fingerprint(work.folder / "encoder") == encoder_fingerprint(base)
+
+
+def test_a_validation_that_the_base_finds_whole_keeps_the_last_step(catalog: Path, base: Path, tmp_path: Path) -> None:
+    trained = train(catalog, base, tmp_path / "run", validate_every=1, early_stopping_patience=1)
+
+    assert trained.record.base_recall_at_10 == trained.record.best_recall_at_10 == 1.0
+    assert trained.record.best_step == trained.record.steps > 1
+    assert trained.record.fingerprint != trained.record.base_fingerprint
