@@ -166,7 +166,7 @@ class Trainer:
             triplet=_number(losses.triplet),
             infonce=_number(losses.infonce),
             self_supervised=_number(losses.self_supervised),
-            learning_rate=self._optimizer.param_groups[-1]["lr"],
+            learning_rate=self._optimizer.param_groups[0]["lr"],  # of the image tower
         )
 
     def _judge(self, progress: Progress, row: HistoryRow, *, validate: bool = True) -> None:
