@@ -51,7 +51,7 @@ class GroupKeys:
     def write(self, folder: Path, *, max_distance: int) -> tuple[dict[GroupKind, int], list[str]]:
         """Groups all rows; returns how many groups there are of each kind, and the files' names.
 
-        Takes about 40 bytes of memory an item.
+        Takes about 80 bytes of memory an item.
 
         Args:
             max_distance: bits in which the perceptual hashes of near duplicates differ at most.

@@ -38,7 +38,7 @@ def build_item_table(
 ) -> str:
     """Writes the item table of a head, aligned to the rows of an index version; returns its id.
 
-    Equal metadata over the same rows is the same table, which is returned when it exists. Memory is bounded: about 40
+    Equal metadata over the same rows is the same table, which is returned when it exists. Memory is bounded: about 80
     bytes an item, and a piece of the head; the head lies on disk meanwhile.
 
     Raises:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from tests.evidence import evidence, tails, told
+from tests.free_ports import free_port
 from tests.platform_fixture import platform  # noqa: F401 - a fixture is registered once, here
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
@@ -23,11 +27,23 @@ from vitrine.storage import ObjectStore
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def free_port() -> int:
-    """Returns a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("vitrine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("vitrine")
+
+
+def pytest_configure() -> None:
+    """Has a test run that is terminated end what it started, as an interrupted one does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Adds to a failure what the services say that the test used."""
+    report = yield
+    if report.failed:
+        report.sections += told(getattr(item, "fixturenames", []))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -36,24 +52,34 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
     port = free_port()
     access_key, secret_key = "test" + secrets.token_hex(6), secrets.token_hex(16)
     folder = tmp_path_factory.mktemp("s3")
+    log = tmp_path_factory.mktemp("s3-log") / "rclone.log"
     rclone = shutil.which("rclone") or str(ROOT / ".venv" / "bin" / "rclone")
-    process = subprocess.Popen(
-        [rclone, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
-        env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [rclone, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
+            env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield {"endpoint_url": f"http://127.0.0.1:{port}", "access_key": access_key, "secret_key": secret_key}
+        wait_for_port(port, process, log=log)
+        with evidence("s3_server", lambda: tails([log])):
+            yield {"endpoint_url": f"http://127.0.0.1:{port}", "access_key": access_key, "secret_key": secret_key}
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], *, log: Path, timeout_s: float = 300.0) -> None:
+    """Waits until a process that a test started listens on a port; fails with its log when it ends or does not."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    ended = "nothing" if process.poll() is None else f"its end with status {process.returncode}"
+    pytest.fail(f"expected a server on port {port} within {timeout_s:.0f} s, found {ended}\n{tails([log])}")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ CHAMPION, BOOTSTRAP, SCRATCH = "champion", "bootstrap", "scratch"
 FINGERPRINT = re.compile(r"[0-9a-f]{20}")
 
 
+def is_scratch(base: str) -> bool:
+    """Says whether a training starts from random weights."""
+    return base.partition(":")[0] == SCRATCH
+
+
 def bring_base_model(base: str, into: Path, *, settings: Settings | None = None, seed: int = 0) -> Path:
     """Brings an encoder folder to start from; at once when it is there already.
 
@@ -37,8 +42,8 @@ def bring_base_model(base: str, into: Path, *, settings: Settings | None = None,
         return into
     partial = into.with_name(f".{into.name}.part")
     shutil.rmtree(partial, ignore_errors=True)  # of a training that was killed
-    name, _, architecture = base.partition(":")
-    if name == SCRATCH:
+    if is_scratch(base):
+        _, _, architecture = base.partition(":")
         _random_weights(materialise_checkpoint(architecture or ENCODER_FOLDER, partial), seed=seed)
     elif base == BOOTSTRAP:
         materialise_checkpoint(ENCODER_FOLDER, partial)

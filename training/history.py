@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +35,26 @@ class HistoryRow:
     image_recall_at_10: float | None = None
     text_recall_at_10: float | None = None
     user_photo_recall_at_10: float | None = None
+
+
+def best_validated(rows: Iterable[HistoryRow]) -> HistoryRow | None:
+    """Returns the row of the weights that are kept; None when nothing was validated."""
+    best: HistoryRow | None = None
+    for row in rows:
+        if row.validation_recall_at_10 is not None and (
+            best is None or gains(row.validation_recall_at_10, over=best.validation_recall_at_10 or 0.0)
+        ):
+            best = row
+    return best
+
+
+def gains(recall: float, *, over: float) -> bool:
+    """Says whether a validation is better than the best before it.
+
+    Where everything was found already no step can be better: there the later one counts, as it does without a
+    validation. Of a small split that is so from the base model on, and training would make nothing.
+    """
+    return recall > over or recall == over == 1.0
 
 
 def write_history(rows: list[HistoryRow], path: Path) -> None:

@@ -46,6 +46,13 @@ class TrainingOptions(Document):
         False, description="An MLP for the visual losses, thrown away after the training (docs/adr/0009)."
     )
     freeze_text: bool = Field(False, description="Leaves the text tower as it is.")
+    base_share: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Of the base model's weights in what comes out (WiSE-FT, arXiv:2109.01903): more keeps more of "
+        "what it could do. From scratch 0, unless it is given.",
+    )
     other_backdrops: float = Field(0.0, ge=0, le=1, description="Share of pictures that get another backdrop.")
     seed: int = Field(0, ge=0)
     validate_every: int = Field(0, ge=0, description="Steps between validations; 0 is once an epoch.")
@@ -82,6 +89,12 @@ class TrainingOptions(Document):
     def uses_texts(self) -> bool:
         """Says whether the image-text loss counts."""
         return self.objective in ("infonce", "both") and self.infonce_weight > 0
+
+    def settled_for(self, *, scratch: bool) -> Self:
+        """Returns the options as they hold for a base model: of random weights nothing is worth keeping."""
+        if scratch and "base_share" not in self.model_fields_set:
+            return self.model_copy(update={"base_share": 0.0})
+        return self
 
     def identity(self) -> dict[str, object]:
         """Returns what may change the result, to hash."""

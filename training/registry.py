@@ -100,14 +100,15 @@ def resolve_version(settings: Settings, named: str) -> EncoderVersion:
 
     Args:
         settings: of the registry.
-        named: an alias such as `challenger`, or a number; either may follow `vitrine-encoder/`.
+        named: an alias such as `challenger`, or a number; either may follow `vitrine-encoder/`, which by itself is the
+            champion.
 
     Raises:
         EncoderError: there is no such version, or what `resolve_champion` raises.
     """
     from mlflow.exceptions import MlflowException
 
-    wanted = named.removeprefix(f"{MODEL_NAME}/")
+    wanted = CHAMPION if named == MODEL_NAME else named.removeprefix(f"{MODEL_NAME}/")
     with registry_client(settings) as client:
         try:
             found = (

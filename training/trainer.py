@@ -15,12 +15,13 @@ from torch.nn.parallel import DistributedDataParallel
 from training.checkpoints import Checkpoints, Progress
 from training.dual_tower import DualTower
 from training.gathering import gather_rows
-from training.history import HistoryRow
+from training.history import HistoryRow, gains
 from training.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.objectives import Embeddings, Losses, Relations, losses_of
 from training.optimisation import make_optimizer, make_scaler, mixed_precision, set_rate
 from training.options import TrainingOptions
 from training.validation import ValidationResult, Validator
+from training.weight_interpolation import BaseInterpolation
 from vitrine.errors import EncoderError
 from vitrine.preprocessing import Preprocessing
 
@@ -43,8 +44,10 @@ class Place:
 class Trainer:
     """Trains one dual tower in place.
 
+    What is validated, kept and left in the tower at the end are its weights mixed with those of the base model.
+
     Args:
-        tower: on the CPU or the device; moved there.
+        tower: the base model, on the CPU or the device; moved there.
         loader: of this process.
         validator: measures the tower; only the first process asks it. None: there is nothing to validate on.
         checkpoints: of this training.
@@ -67,6 +70,7 @@ class Trainer:
     ) -> None:
         self._tower = tower.to(place.device)
         self._wrapped = _wrap(self._tower, place)
+        self._interpolation = BaseInterpolation(self._tower, base_share=options.base_share)
         self._loader = loader
         self._validator = validator
         self._checkpoints = checkpoints
@@ -162,14 +166,14 @@ class Trainer:
             triplet=_number(losses.triplet),
             infonce=_number(losses.infonce),
             self_supervised=_number(losses.self_supervised),
-            learning_rate=self._optimizer.param_groups[-1]["lr"],
+            learning_rate=self._optimizer.param_groups[0]["lr"],  # of the image tower
         )
 
     def _judge(self, progress: Progress, row: HistoryRow, *, validate: bool = True) -> None:
         """Adds a step to the history, validated where it is due, and decides whether it was the last."""
         recall: float | None = None
         if validate:
-            result = self._validator.validate(self._tower) if self._validator and self._place.rank == 0 else None
+            result = self._validate() if self._place.rank == 0 else None
             recall = self._agreed(None if result is None else result.mean)
             if result is not None:
                 row = _validated(row, result)
@@ -178,17 +182,24 @@ class Trainer:
             if validate:
                 self._keep(progress)  # nothing tells one from the other: the last is the best
             return
-        if recall > progress.best_recall:
+        if gains(recall, over=progress.best_recall):
             progress.best_recall, progress.without_gain = recall, 0
             self._keep(progress)
             return
         progress.without_gain += 1
         progress.finished = progress.without_gain >= self._options.early_stopping_patience
 
+    def _validate(self) -> ValidationResult | None:
+        if self._validator is None:
+            return None
+        with self._interpolation.applied():
+            return self._validator.validate(self._tower)
+
     def _keep(self, progress: Progress) -> None:
         progress.best_step = progress.step
         if self._place.rank == 0:
-            self._checkpoints.save_best(self._tower.state_dict(), step=progress.step)
+            with self._interpolation.applied():
+                self._checkpoints.save_best(self._tower.state_dict(), step=progress.step)
 
     def _agreed(self, recall: float | None) -> float | None:
         """What the first process found, in all of them: they stop at the same step."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.base_models import CHAMPION, FINGERPRINT, bring_base_model
+from training.base_models import CHAMPION, FINGERPRINT, bring_base_model, is_scratch
 from training.options import TrainingOptions
 from training.registry import resolve_champion
 from vitrine.connections import open_object_store
@@ -35,7 +35,7 @@ def plan_training(
         SettingsError: an option is unknown or out of its range.
         EncoderError: the base model cannot be used.
     """
-    parsed = parse_options(options)
+    parsed = parse_options(options).settled_for(scratch=is_scratch(base))
     object_store = open_object_store(settings)
     if base == CHAMPION:
         fingerprint = resolve_champion(settings).fingerprint

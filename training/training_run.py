@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.base_models import bring_base_model
+from training.base_models import bring_base_model, is_scratch
 from training.distributed import train_distributed
-from training.history import HISTORY_FILE, read_history
+from training.history import HISTORY_FILE, best_validated, read_history
 from training.options import TrainingOptions
 from training.worker import FolderSource, TrainingSetSource, TrainingWork, single_place, train_in_process
 from vitrine.contracts.document import Document
@@ -77,6 +77,7 @@ def run_training(
         EncoderError: the base model cannot be used, or the training failed.
         VitrineError: what a process raised, in its own words.
     """
+    options = options.settled_for(scratch=is_scratch(base))
     into = into.resolve()
     into.mkdir(parents=True, exist_ok=True)
     base_folder = bring_base_model(base, into / "base", settings=settings, seed=options.seed)
@@ -95,7 +96,7 @@ def run_training(
         train_distributed(work, spark_master=settings.spark_master if settings is not None else "local[1]")
     history = read_history(into / HISTORY_FILE)
     judged = [row for row in history if row.validation_recall_at_10 is not None]
-    best = max(judged, key=lambda row: (row.validation_recall_at_10, -row.step), default=None)
+    best = best_validated(judged)
     record = TrainingRecord(
         training_id=training_id,
         data_id=data.data_id,

@@ -67,7 +67,8 @@ class Settings(BaseModel):
         None,
         description=(
             "What MLflow signs its webhooks to Airflow at `/vitrine/promotions` with; empty: none is taken, and moves "
-            "of the alias are found by asking."
+            "of the alias are found by asking. On one machine `make up` makes one and registers the webhook, unless "
+            "this is set."
         ),
     )
     inference_engine: Literal["openvino", "torch"] = Field("openvino", description="Engine that runs the encoder.")
@@ -127,7 +128,7 @@ class Settings(BaseModel):
     )
 
     # Spark
-    spark_master: str = Field("local[2]", description="Spark master; a cluster's URL moves every Spark job there.")
+    spark_master: str = Field("local[*]", description="Spark master; a cluster's URL moves every Spark job there.")
     spark_driver_memory: str = Field("1g", description="Memory of the Spark driver.")
     spark_executor_memory: str = Field("1g", description="Memory of one Spark executor.")
     spark_partitions: int = Field(

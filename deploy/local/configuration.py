@@ -56,6 +56,11 @@ class Configuration:
         return f"http://127.0.0.1:{self.settings.s3_port}"
 
     @property
+    def webhook_secret(self) -> str:
+        """What MLflow signs its webhook to Airflow with; the generated one unless a person chose another, or none."""
+        return self.variables.get("VITRINE_WEBHOOK_SECRET", self.credentials.webhook_secret)
+
+    @property
     def environment_stamp(self) -> str:
         """Changes when `.venv` does: services that run older code are then restarted."""
         stamp = ROOT / ".venv" / "vitrine-environment"
@@ -186,6 +191,8 @@ def _airflow(settings: Settings, layout: Layout, credentials: Credentials) -> di
             "EXECUTOR": "LocalExecutor",
             "PARALLELISM": str(AIRFLOW_PARALLELISM),
             "DAGS_ARE_PAUSED_AT_CREATION": "False",
+            # The default, 30 s, is less than a busy machine takes to import Airflow; a DAG is missing then.
+            "DAGBAG_IMPORT_TIMEOUT": "180",
             "FERNET_KEY": credentials.airflow_fernet_key,
             "SIMPLE_AUTH_MANAGER_USERS": f"{credentials.airflow_user}:admin",
             "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.airflow_passwords),
@@ -211,6 +218,7 @@ def _airflow(settings: Settings, layout: Layout, credentials: Credentials) -> di
             # Parsing the three files takes a second; a new catalog asks for it by itself.
             "MIN_FILE_PROCESS_INTERVAL": "30",
             "PARSING_PROCESSES": "1",
+            "DAG_FILE_PROCESSOR_TIMEOUT": "240",
         },
         # A task whose supervisor was killed is found dead after a minute rather than five, and tried again.
         "SCHEDULER": {

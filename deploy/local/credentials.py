@@ -23,6 +23,7 @@ class Credentials:
         airflow_fernet_key: encrypts connections in Airflow's database.
         airflow_jwt_secret: signs Airflow's tokens; 64 bytes, because HS512 asks for as many.
         mlflow_webhook_key: a Fernet key that encrypts webhook secrets in MLflow's database.
+        webhook_secret: MLflow signs its webhook to Airflow with it.
     """
 
     mark: str
@@ -38,6 +39,7 @@ class Credentials:
     airflow_jwt_secret: str
     airflow_api_secret: str
     mlflow_webhook_key: str
+    webhook_secret: str
 
     def __repr__(self) -> str:
         return "Credentials(…)"  # never in a log or a traceback
@@ -84,6 +86,7 @@ def _generate() -> Credentials:
         airflow_jwt_secret=secrets.token_hex(64),
         airflow_api_secret=secrets.token_hex(32),
         mlflow_webhook_key=_fernet_key(),
+        webhook_secret=secrets.token_hex(32),
     )
 
 

@@ -77,6 +77,11 @@ class Layout:
         return self.state_dir / "postgres"
 
     @property
+    def data_docs(self) -> Path:
+        """What Great Expectations found in each day of each catalog, as pages to open in a browser."""
+        return self.state_dir / "data_docs"
+
+    @property
     def lock(self) -> Path:
         """Held while services are started or ended."""
         return self.state_dir / "lock"

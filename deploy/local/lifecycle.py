@@ -20,7 +20,9 @@ from deploy.local import postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS, Configuration, configure, write_env_file
 from deploy.local.credentials import load_or_generate
 from deploy.local.layout import Layout, write_private
+from deploy.local.mlflow_api import MlflowError
 from deploy.local.probes import is_port_taken
+from deploy.local.promotion_webhook import register_webhook
 from deploy.local.services import Service
 from deploy.local.supervisor import Record, ServiceError
 from vitrine.connections import open_ledger
@@ -28,7 +30,7 @@ from vitrine.errors import SettingsError
 
 Report = Callable[[str], None]
 _BUCKETS = ("mlflow",)
-_LEAVING_S = 20.0
+_LEAVING_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
         leftovers = [record for name, record in records.items() if name in stale]
         if leftovers:
             _stop_in_order(layout, configuration.credentials.mark, leftovers, report)
-        if stale:
-            _start(configuration, {service.name: service for service in wanted}, stale, report)
+        running = {name: record for name, record in records.items() if name not in stale}
+        _start(configuration, {service.name: service for service in wanted}, running, report)
     return configuration
 
 
@@ -161,45 +163,59 @@ def _free_port_near(port: int) -> int:
     return next((near for near in range(port + 1, min(port + 200, 65536)) if not is_port_taken(near)), port + 1)
 
 
-def _start(configuration: Configuration, wanted: Mapping[str, Service], stale: set[str], report: Report) -> None:
-    """Starts in the order that the dependencies allow; what does not depend on each other starts side by side."""
+def _start(
+    configuration: Configuration, wanted: Mapping[str, Service], running: Mapping[str, Record], report: Report
+) -> None:
+    """Starts in the order that the dependencies allow; what does not depend on each other starts side by side.
+
+    What runs is only asked whether it answers: a command that was interrupted may have started it a moment ago.
+    """
     cancelled = threading.Event()
+    stale = wanted.keys() - running.keys()
 
     def bring_up(name: str) -> None:
+        if cancelled.is_set():
+            return
+        record = running.get(name) or supervisor.start(wanted[name], configuration)
+        layout = configuration.layout
+        seconds = supervisor.wait_until_ready(wanted[name], record, layout, cancelled=cancelled)
         if name in stale and not cancelled.is_set():
-            record = supervisor.start(wanted[name], configuration)
-            layout = configuration.layout
-            seconds = supervisor.wait_until_ready(wanted[name], record, layout, cancelled=cancelled)
-            if not cancelled.is_set():
-                report(f"{name} is ready after {seconds:.1f} s{_place(wanted[name])}")
+            report(f"{name} is ready after {seconds:.1f} s{_place(wanted[name])}")
 
     def bring_up_database() -> None:
         if "postgres" in stale:
             postgres.prepare(configuration.layout, configuration.credentials)
         bring_up("postgres")
-        postgres.make_databases(configuration.layout, configuration.credentials)
+        if stale:
+            postgres.make_databases(configuration.layout, configuration.credentials)
 
     def bring_up_object_store() -> None:
         for bucket in (configuration.settings.bucket, *_BUCKETS):
             (configuration.layout.s3 / bucket).mkdir(exist_ok=True, mode=0o700)
         bring_up("s3")
 
-    def bring_up_search() -> None:
-        ledger = open_ledger(configuration.settings)
+    def bring_up_mlflow() -> None:
+        bring_up("mlflow")
         try:
-            ledger.migrate()
-        finally:
-            ledger.close()
+            if not cancelled.is_set() and register_webhook(configuration):
+                report("MLflow tells Airflow when an alias moves")
+        except MlflowError as error:
+            report(f"no webhook tells Airflow when an alias moves, so it is asked for: {error}")
+
+    def bring_up_search() -> None:
+        if stale:
+            with contextlib.closing(open_ledger(configuration.settings)) as ledger:
+                ledger.migrate()
         bring_up("search")
 
     def bring_up_airflow() -> None:
         names = [name for name in wanted if name.startswith("airflow-")]
         if stale.intersection(names):
             _migrate_airflow(configuration, report)
-            _together([partial(bring_up, name) for name in names], cancelled)
+        _together([partial(bring_up, name) for name in names], cancelled)
 
     _together([bring_up_database, bring_up_object_store, partial(bring_up, "log-keeper")], cancelled)
-    _together([bring_up_airflow, partial(bring_up, "mlflow"), bring_up_search], cancelled)
+    _together([bring_up_airflow, bring_up_mlflow, bring_up_search], cancelled)
 
 
 def _migrate_airflow(configuration: Configuration, report: Report) -> None:
@@ -233,9 +249,9 @@ def _stop_in_order(layout: Layout, mark: str, records: list[Record], report: Rep
     first = [record for record in records if record.name != "postgres"]
     last = [record for record in records if record.name == "postgres"]
     killed = 0
-    for batch in (first, last):
+    for batch, grace_s in ((first, 20.0), (last, 120.0)):  # a PostgreSQL that is killed recovers at its next start
         if batch:
-            killed += supervisor.stop(layout, mark, batch)
+            killed += supervisor.stop(layout, mark, batch, grace_s=grace_s)
             report("ended " + ", ".join(record.name for record in batch))
     return killed
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from training.evaluate.report import EvaluationReport
 
 # Some minutes on 2 cores. Few products of the demo are new in any week before its last: a validation by time would
-# hold 22 pictures, all of which the bootstrap encoder finds, so the last step counts instead.
+# hold 22 pictures, all of which the bootstrap encoder finds. It could choose nothing, so its products are trained on.
 TRAIN_FORM: Mapping[str, Any] = {
     "objective": "both",
     "epochs": 8,

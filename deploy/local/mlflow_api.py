@@ -11,6 +11,7 @@ from vitrine.errors import VitrineError
 
 MODEL_NAME = "vitrine-encoder"
 _PATH = "/api/2.0/mlflow"
+_ALIAS_MOVED = {"entity": "MODEL_VERSION_ALIAS", "action": "CREATED"}  # MLflow's name for each move, also the first
 
 
 class MlflowError(VitrineError):
@@ -24,6 +25,17 @@ class ModelVersion:
     version: str
     aliases: tuple[str, ...]
     tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """A webhook as MLflow shows it, which is without its secret."""
+
+    webhook_id: str
+    name: str
+    url: str
+    description: str
+    is_active: bool
 
 
 class MlflowApi:
@@ -53,6 +65,34 @@ class MlflowApi:
         """Moves an alias to a version; for `champion` that is the promotion."""
         self._ask("POST", "registered-models/alias", json={"name": MODEL_NAME, "alias": alias, "version": number})
 
+    def webhooks(self) -> list[Webhook]:
+        """Returns every webhook."""
+        found: list[Webhook] = []
+        token = ""
+        while True:
+            page = self._get("webhooks", max_results="100", page_token=token)
+            found += [_webhook(body) for body in page.get("webhooks", ())]
+            token = page.get("next_page_token", "")
+            if not token:
+                return found
+
+    def create_webhook(self, **fields: str) -> None:
+        """Makes a webhook for moves of aliases; `fields` are its name, url, description and secret."""
+        self._ask("POST", "webhooks", json={**fields, "events": [_ALIAS_MOVED], "status": "ACTIVE"})
+
+    def update_webhook(self, webhook_id: str, **fields: str) -> None:
+        """Changes a webhook to what `create_webhook` would make."""
+        self._ask("PATCH", f"webhooks/{webhook_id}", json={**fields, "events": [_ALIAS_MOVED], "status": "ACTIVE"})
+
+    def try_webhook(self, webhook_id: str) -> int:
+        """Has MLflow send a made-up move, signed as a real one; returns the status that it was answered with."""
+        result = self._ask("POST", f"webhooks/{webhook_id}/test", json={})["result"]
+        return int(result.get("response_status", 0))
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Removes a webhook."""
+        self._ask("DELETE", f"webhooks/{webhook_id}")
+
     def _get(self, path: str, **query: str) -> Any:
         return self._ask("GET", path, params=query)
 
@@ -66,6 +106,16 @@ class MlflowApi:
         if answer.is_error:
             raise MlflowError(f"MLflow refused {method} {path}: {answer.status_code} {answer.text[:400]}")
         return answer.json() if answer.content else None
+
+
+def _webhook(body: dict[str, Any]) -> Webhook:
+    return Webhook(
+        webhook_id=body["webhook_id"],
+        name=body["name"],
+        url=body["url"],
+        description=body.get("description", ""),
+        is_active=body.get("status") == "ACTIVE",
+    )
 
 
 def _version(body: dict[str, Any]) -> ModelVersion:

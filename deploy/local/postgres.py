@@ -149,7 +149,7 @@ def _connect(layout: Layout, credentials: Credentials, database: str = "postgres
         user="postgres",
         password=credentials.database_admin_password,
         dbname=database,
-        connect_timeout=5,
+        connect_timeout=30,
     )
     connection.autocommit = True  # CREATE DATABASE refuses a transaction
     return connection

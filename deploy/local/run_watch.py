@@ -21,7 +21,7 @@ def dag_ids(catalog_id: str) -> tuple[str, ...]:
     return tuple(f"{catalog_id}.{name}" for name in DAG_NAMES)
 
 
-def wait_for_dags(airflow: AirflowApi, wanted: Sequence[str], *, timeout_s: float = 180.0) -> None:
+def wait_for_dags(airflow: AirflowApi, wanted: Sequence[str], *, timeout_s: float = 600.0) -> None:
     """Waits until Airflow has parsed some DAGs, and lets them run.
 
     Raises:

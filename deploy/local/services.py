@@ -55,7 +55,7 @@ def database(configuration: Configuration) -> Service:
         is_ready=lambda _: postgres.is_ready(layout, credentials),
         url=f"socket {postgres.socket_dir(layout)}",
         stop_signal=signal.SIGINT,  # its fast shutdown; SIGTERM waits for clients to leave
-        ready_timeout_s=60.0,
+        ready_timeout_s=300.0,
     )
 
 
@@ -82,7 +82,7 @@ def object_store(configuration: Configuration) -> Service:
         port=configuration.settings.s3_port,
         port_setting="VITRINE_S3_PORT",
         url=configuration.s3_url,
-        ready_timeout_s=60.0,
+        ready_timeout_s=300.0,
     )
 
 
@@ -117,6 +117,7 @@ def tracking(configuration: Configuration) -> Service:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
             "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+            "MLFLOW_WEBHOOK_CACHE_TTL": "5",  # seconds for which a webhook that was changed still goes where it went
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": configuration.credentials.mlflow_webhook_key,
         },
         is_ready=lambda _: answers_http(f"{configuration.mlflow_url}/health"),
@@ -145,6 +146,7 @@ def airflow(configuration: Configuration) -> tuple[Service, ...]:
         command=(program, "api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         is_ready=lambda _: answers_http(health_url),
         reads=("",),
+        variables={"VITRINE_WEBHOOK_SECRET": configuration.webhook_secret},  # of the route that MLflow calls
         port=port,
         port_setting="VITRINE_AIRFLOW_PORT",
         url=configuration.airflow_url,

@@ -41,6 +41,7 @@ def print_catalog(configuration: Configuration, catalog_id: str, state: CatalogS
         table.add_section()
         table.add_row("all", *(f"{total:,}" for total in totals), _by_reason(reasons), "")
     console.print(table)
+    console.print(f"Data Docs        {configuration.layout.data_docs}/{catalog_id}/<day>/index.html", markup=False)
     release = live_release(configuration, catalog_id)
     if release is not None:
         console.print(

@@ -21,6 +21,7 @@ from deploy.local.services import Service
 from vitrine.errors import VitrineError
 
 _KILL_ROUNDS = 5
+_KILLED_S = 30.0  # a killed process leaves when it is scheduled once more and its memory was taken apart
 
 
 class ServiceError(VitrineError):
@@ -151,7 +152,7 @@ def stop(layout: Layout, mark: str, records: Iterable[Record], *, grace_s: float
         left |= set().union(*(find_processes(layout, mark, record) for record in stopping))
         killed |= left
         processes.send(left, SIGKILL)
-        left = processes.wait_for_end(left, timeout_s=5.0)
+        left = processes.wait_for_end(left, timeout_s=_KILLED_S)
         if not left and not any(find_processes(layout, mark, record) for record in stopping):
             break
     else:
@@ -170,7 +171,7 @@ def stop_strays(layout: Layout, mark: str) -> int:
     processes.send(left, SIGTERM)
     remaining = processes.wait_for_end(left, timeout_s=10.0)
     processes.send(remaining, SIGKILL)
-    processes.wait_for_end(remaining, timeout_s=5.0)
+    processes.wait_for_end(remaining, timeout_s=_KILLED_S)
     return len(left)
 
 

@@ -30,7 +30,7 @@ from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
 # Shares of the memory of a build: what is held at one time is the rows that are sorted, or the sample and what
-# training makes of it, or a shard with the lists that grow while parts are merged into it.
+# training makes of it, or a shard (the planner says how many there are).
 _SORTED_SHARE = 4
 _SAMPLE_SHARE = 4
 

@@ -10,7 +10,7 @@ from vitrine.errors import RegistryError
 from vitrine.settings import Settings
 
 _PATH = "/api/2.0/mlflow/registered-models/alias"
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 30.0
 
 
 def champion_version(settings: Settings) -> str | None:

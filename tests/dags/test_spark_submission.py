@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.dags.conftest import ROOT
+from tests.waiting import is_gone, wait_for
 
 
 def test_options_become_a_command_line() -> None:
@@ -32,7 +32,12 @@ def test_no_secret_is_put_on_a_command_line(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("master", "expected"),
-    [("local[2]", "local[2]"), ("spark://host:7077", "spark://host:7077"), ("spark://a:1,b:2", "spark://a:1,b:2")],
+    [
+        ("local[*]", "local[*]"),
+        ("local[2]", "local[2]"),
+        ("spark://host:7077", "spark://host:7077"),
+        ("spark://a:1,b:2", "spark://a:1,b:2"),
+    ],
 )
 def test_the_connection_of_the_set_up_names_the_master(
     master: str, expected: str, monkeypatch: pytest.MonkeyPatch
@@ -64,31 +69,14 @@ def test_spark_submit_ends_when_its_task_is_killed_outright(tmp_path: Path) -> N
             "AIRFLOW_CONN_SPARK_DEFAULT": "spark://local%5B2%5D",
         },
     )
-    pid = int(_wait_for_text(tmp_path / "pid"))
+    pid = int(wait_for(lambda: _written(tmp_path / "pid", task), what="the id of the process that spark-submit is"))
 
     task.send_signal(signal.SIGKILL)
-    task.wait(timeout=20)
+    task.wait(timeout=300)
 
-    _wait_until_gone(pid)
-
-
-def _wait_for_text(path: Path) -> str:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if path.is_file() and (text := path.read_text().strip()):
-            return text
-        time.sleep(0.1)
-    raise TimeoutError(f"{path} was not written")
+    wait_for(lambda: is_gone(pid), what="the end of spark-submit, whose task was killed,")
 
 
-def _wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except FileNotFoundError:
-            return
-        if state == "Z":
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"process {pid} outlived its task")
+def _written(path: Path, writer: subprocess.Popen[bytes]) -> str:
+    assert writer.poll() is None, f"the task ended with status {writer.returncode} before it submitted anything"
+    return path.read_text().strip() if path.is_file() else ""

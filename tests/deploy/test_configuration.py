@@ -12,7 +12,8 @@ import pytest
 from deploy.local import lifecycle, supervisor
 from deploy.local.configuration import Configuration, configure, direct_connections, spark_connection, write_env_file
 from deploy.local.layout import Layout
-from tests.platform_fixture import free_ports, private_environment
+from tests.free_ports import free_port
+from tests.platform_fixture import private_environment
 from vitrine.errors import SettingsError
 from vitrine.settings import Settings, read_env_file
 
@@ -49,6 +50,22 @@ def test_every_folder_is_closed_and_every_file_with_secrets_too(layout: Layout) 
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
     assert layout.secrets_file in modes
     assert layout.airflow_passwords in modes
+
+
+@pytest.mark.parametrize("chosen", [None, "a secret of my own", ""])
+def test_the_secret_of_the_webhook_is_generated_unless_a_person_chose_one_or_none(
+    layout: Layout, chosen: str | None
+) -> None:
+    environment = private_environment(layout.state_dir)
+    if chosen is not None:
+        environment["VITRINE_WEBHOOK_SECRET"] = chosen
+
+    configure_lastingly(layout, environment)
+
+    again = configure(layout, private_environment(layout.state_dir))
+    assert again.webhook_secret == (again.credentials.webhook_secret if chosen is None else chosen)
+    assert len(bytes.fromhex(again.credentials.webhook_secret)) == 32
+    assert again.credentials.webhook_secret not in layout.env_file.read_text(encoding="utf-8")
 
 
 def test_secrets_are_generated_once_and_long_enough(layout: Layout) -> None:
@@ -101,7 +118,7 @@ def test_the_env_file_is_read_line_by_line_as_it_was_written(layout: Layout) -> 
 
 
 @pytest.mark.parametrize(
-    "master", ["local[2]", "spark://head:7077", "local-cluster[2,1,1024]", "k8s://https://api:443"]
+    "master", ["local[*]", "local[2]", "spark://head:7077", "local-cluster[2,1,1024]", "k8s://https://api:443"]
 )
 def test_airflow_reads_the_spark_master_back_from_its_connection(master: str) -> None:
     from airflow.sdk import Connection
@@ -131,7 +148,7 @@ def test_a_taken_port_is_named_with_the_setting_that_moves_it_and_nothing_is_sta
 
 
 def test_two_services_on_one_port_are_refused(layout: Layout) -> None:
-    port = str(free_ports(1)[0])
+    port = str(free_port())
     environment = {**private_environment(layout.state_dir), "VITRINE_MLFLOW_PORT": port, "VITRINE_SEARCH_PORT": port}
 
     with pytest.raises(SettingsError, match="is the port of another service of the platform too"):

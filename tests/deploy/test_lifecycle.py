@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -12,20 +14,30 @@ import pytest
 
 from deploy.local import lifecycle, postgres, processes, supervisor
 from deploy.local.configuration import POOLS
+from deploy.local.mlflow_api import MlflowApi
 from deploy.local.probes import answers_http
+from deploy.local.promotion_webhook import register_webhook
 from tests.platform_fixture import Platform
+from tests.waiting import wait_for
+from vitrine.connections import open_ledger
 
 LOOPBACK = "0100007F"  # 127.0.0.1 as /proc/net/tcp writes it
 LISTEN = "0A"
 
-pytestmark = pytest.mark.timeout(900)
+HTTP_TIMEOUT_S = 120.0
+
+pytestmark = pytest.mark.timeout(3000)  # the first of them starts the platform
 
 
 def listening_addresses(pids: set[int]) -> set[tuple[str, int]]:
     """Returns (address as the kernel writes it, port) of each TCP socket on which these processes listen."""
     inodes = set()
     for pid in pids:
-        for handle in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            handles = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:  # the processes that parse DAG files come and go
+            continue
+        for handle in handles:
             try:
                 inodes.add(str(handle.readlink()))
             except OSError:
@@ -76,6 +88,23 @@ def test_starting_again_restarts_nothing(platform: Platform) -> None:
     assert said == ["everything is running"]
 
 
+def test_a_service_that_runs_and_does_not_answer_yet_is_waited_for(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    pid = supervisor.read_records(layout)["s3"].leader.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(1) as other:
+            starting = other.submit(lifecycle.up, layout, {}, report=lambda _: None)
+            too_early, _ = wait([starting], timeout=2)
+            os.kill(pid, signal.SIGCONT)
+
+            starting.result()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert too_early == set()
+
+
 def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platform) -> None:
     layout = platform.configuration.layout
     before = supervisor.read_records(layout)
@@ -85,22 +114,55 @@ def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platfo
 
     after = supervisor.read_records(layout)
     assert {name for name in after if after[name] != before[name]} == {"s3"}
-    assert answers_http(platform.s3_url, refusals_count=True)
+    wait_for(
+        lambda: answers_http(platform.s3_url, refusals_count=True), what="an answer of the S3 server", timeout_s=300
+    )
+
+
+def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(platform: Platform) -> None:
+    with closing(MlflowApi(platform.mlflow_url)) as registry, closing(open_ledger(platform.settings)) as ledger:
+        [webhook] = registry.webhooks()
+        before = ledger.promotions.signals()
+
+        status = registry.try_webhook(webhook.webhook_id)  # MLflow signs it and sends it, as it does for a real one
+
+        assert (status, ledger.promotions.signals() - before) == (202, 1)
+
+
+@pytest.mark.parametrize("change", [{"url": "http://127.0.0.1:9/elsewhere"}, {"description": "an older secret"}])
+def test_a_webhook_of_another_port_or_secret_is_brought_up_to_date(platform: Platform, change: dict[str, str]) -> None:
+    with closing(MlflowApi(platform.mlflow_url)) as registry:
+        [before] = registry.webhooks()
+        stale = {"name": before.name, "url": before.url, "description": before.description, **change}
+        registry.update_webhook(before.webhook_id, **stale, secret="another")
+        registry.create_webhook(**stale, secret="another")  # of two commands that ran at once
+
+        outcomes = [register_webhook(platform.configuration) for _ in range(2)]
+
+        [after] = registry.webhooks()
+        assert outcomes == [True, False]
+        assert (after.url, after.description, after.is_active) == (before.url, before.description, True)
+        assert registry.try_webhook(after.webhook_id) == 202
 
 
 def test_every_pool_exists(platform: Platform) -> None:
     token = httpx.post(
         f"{platform.airflow_url}/auth/token",
         json={"username": platform.credentials.airflow_user, "password": platform.credentials.airflow_password},
+        timeout=HTTP_TIMEOUT_S,
     ).json()["access_token"]
 
-    answer = httpx.get(f"{platform.airflow_url}/api/v2/pools", headers={"Authorization": f"Bearer {token}"})
+    answer = httpx.get(
+        f"{platform.airflow_url}/api/v2/pools", headers={"Authorization": f"Bearer {token}"}, timeout=HTTP_TIMEOUT_S
+    )
 
     assert {pool["name"] for pool in answer.json()["pools"]} >= set(POOLS)
 
 
 def test_airflow_refuses_a_wrong_password(platform: Platform) -> None:
-    answer = httpx.post(f"{platform.airflow_url}/auth/token", json={"username": "admin", "password": "admin"})
+    login = {"username": "admin", "password": "admin"}
+
+    answer = httpx.post(f"{platform.airflow_url}/auth/token", json=login, timeout=HTTP_TIMEOUT_S)
 
     assert answer.status_code == 401
 

@@ -25,11 +25,13 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configuration]:
     service = services.database(configuration)
     postgres.prepare(layout, configuration.credentials)
     record = supervisor.start(service, configuration)
-    supervisor.wait_until_ready(service, record, layout)
-    postgres.make_databases(layout, configuration.credentials)
-    yield configuration
-    supervisor.stop(layout, configuration.credentials.mark, [record])
-    postgres.remove_short_socket_dir(layout)
+    try:
+        supervisor.wait_until_ready(service, record, layout)
+        postgres.make_databases(layout, configuration.credentials)
+        yield configuration
+    finally:
+        supervisor.stop(layout, configuration.credentials.mark, [record])
+        postgres.remove_short_socket_dir(layout)
     assert not list(layout.postgres.glob("socket_dir"))
 
 

@@ -85,8 +85,16 @@ def test_stopping_one_service_leaves_the_others_running(configuration: Configura
 
 
 def test_a_service_that_ends_while_starting_is_reported_with_the_end_of_its_log(configuration: Configuration) -> None:
-    broken = service("import sys, time; print('no such index'); time.sleep(0.2); sys.exit(3)", ready=False)
+    gate = configuration.layout.work / "gate"
+    broken = service(
+        "import pathlib, sys, time; print('no such index')\n"
+        f"while not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)\n"
+        "sys.exit(3)",
+        ready=False,
+        timeout_s=600,
+    )
     record = supervisor.start(broken, configuration)
+    gate.touch()
 
     with pytest.raises(ServiceError, match="tried ended while starting") as caught:
         supervisor.wait_until_ready(broken, record, configuration.layout)
@@ -155,6 +163,7 @@ def test_no_service_but_airflow_holds_airflows_secrets_and_the_servers_hold_no_s
     assert holders(credentials.airflow_jwt_secret) == airflow
     assert holders(credentials.airflow_database_password) == airflow
     assert holders(credentials.mlflow_database_password) == {"mlflow"}
+    assert holders(credentials.webhook_secret) == {"airflow-api-server"}
     assert holders(credentials.database_password) == {*airflow, "search"}
     assert holders(credentials.s3_secret_key) == {*airflow, "search", "s3", "mlflow"}
     assert holders(credentials.database_admin_password) == set()
@@ -166,4 +175,4 @@ def test_what_a_killed_command_had_started_is_found_by_its_mark(configuration: C
     ended = supervisor.stop_strays(configuration.layout, configuration.credentials.mark)
 
     assert ended == 1
-    assert child.wait(timeout=60) != 0
+    assert child.wait(timeout=300) != 0

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CATALOG_ID = "demo"
 DAYS = ("2026-11-01", "2026-11-02", "2026-11-03")
 LATER_DAY = "2026-11-04"
+HTTP_TIMEOUT_S = 120.0  # of one request to a service that may share its cores with others
 SHARES = ("max_reject_share", "max_undecodable_share", "max_missing_image_share", "max_duplicate_id_share")
 
 
@@ -89,6 +90,6 @@ def run_to_the_end(platform: Platform) -> Callable[[Callable[[], object]], list[
 
 def live_release(platform: Platform, catalog_id: str = CATALOG_ID) -> dict[str, object]:
     """Returns what the search tier says is live."""
-    answer = httpx.get(f"{platform.search_url}/v1/release", params={"catalog": catalog_id}, timeout=20)
+    answer = httpx.get(f"{platform.search_url}/v1/release", params={"catalog": catalog_id}, timeout=HTTP_TIMEOUT_S)
     answer.raise_for_status()
     return dict(answer.json())

@@ -1,31 +1,18 @@
-"""Finds the processes of a platform that a test ends without warning, and waits for what a test needs to happen."""
+"""Finds the processes of a platform that a test ends without warning."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from deploy.local import supervisor
 from tests.platform_fixture import Platform
-
-Found = TypeVar("Found")
+from tests.waiting import is_gone, wait_for
 
 _TASK = re.compile(r"^airflow worker -- [0-9a-f-]{36}$")
-
-
-def wait_for(look: Callable[[], Found | None], *, what: str, timeout_s: float = 900.0) -> Found:
-    """Returns what `look` finds, as soon as it finds it."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(0.2)
-    raise TimeoutError(f"{what} was not seen within {timeout_s:.0f} s")
 
 
 def spark_driver(platform: Platform, verb: str) -> int | None:
@@ -42,13 +29,16 @@ def spark_driver(platform: Platform, verb: str) -> int | None:
     return None
 
 
-def airflow_task(platform: Platform) -> int | None:
-    """Returns the process that runs a task of this platform; with one run at a time there is one at most."""
-    scheduler = service(platform, "airflow-scheduler")
-    for pid, command in _processes():
-        if _TASK.match(command.strip()) and _session(pid) == scheduler:
+def airflow_task(driver: int) -> int:
+    """Returns the process of the Airflow task that submitted a Spark driver.
+
+    Found from the driver upwards: the process of a task before may take a while to leave.
+    """
+    pid = driver
+    while (pid := _parent(pid)) > 1:
+        if _TASK.match(_command(pid).strip()):
             return pid
-    return None
+    raise AssertionError(f"no Airflow task stands above process {driver}")
 
 
 def service(platform: Platform, name: str) -> int:
@@ -59,29 +49,24 @@ def service(platform: Platform, name: str) -> int:
 def kill(pid: int) -> None:
     """Ends a process as a crash or the kernel does, with no chance to clean up; returns when it has ended."""
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: is_gone(pid), what=f"the end of the killed process {pid}", timeout_s=60)
-
-
-def is_gone(pid: int) -> bool:
-    """Tells whether a process has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    wait_for(lambda: is_gone(pid), what=f"the end of the killed process {pid}")
 
 
 def _processes() -> Iterator[tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            yield int(entry.name), command
+            yield int(entry.name), _command(int(entry.name))
 
 
-def _session(pid: int) -> int:
+def _command(pid: int) -> str:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[3])
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
-        return -1
+        return ""
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0

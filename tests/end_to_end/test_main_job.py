@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -14,8 +13,9 @@ import pytest
 
 from deploy.local.airflow_api import AirflowError, DagRun
 from deploy.local.catalog_runs import read_catalog_state
-from tests.end_to_end.conftest import CATALOG_ID, DAYS, ROOT, Released, live_release
+from tests.end_to_end.conftest import CATALOG_ID, DAYS, HTTP_TIMEOUT_S, ROOT, Released, live_release
 from tests.platform_fixture import Platform
+from tests.waiting import wait_for
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.heads import HeadReader, read_manifest
 
@@ -61,12 +61,12 @@ def test_an_item_finds_others_by_item_and_is_found_by_its_own_picture(platform: 
         for result in _search(platform, {"text": "a shirt", "top_k": 200})["results"]
         if result["item_id"] == item_id
     ]
-    picture = httpx.get(httpx.URL(platform.search_url).join(image_url), timeout=20)
+    picture = httpx.get(httpx.URL(platform.search_url).join(image_url), timeout=HTTP_TIMEOUT_S)
     by_picture = httpx.post(
         f"{platform.search_url}/v1/search",
         files={"image": ("picture", picture.content)},
         data={"catalog": CATALOG_ID, "top_k": "5"},
-        timeout=20,
+        timeout=HTTP_TIMEOUT_S,
     )
 
     assert len(similar) == 5
@@ -117,11 +117,7 @@ def test_a_malformed_partition_key_is_refused_when_the_run_is_triggered(platform
 def test_a_run_without_a_partition_key_fails_at_once_and_says_why(platform: Platform, released: Released) -> None:
     run = platform.airflow.trigger(f"{CATALOG_ID}.ingest_catalog")
     # The run, not only its task: a run that fails later would be taken for one of the next test's.
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and run.dag_id in {
-        one.dag_id for one in platform.airflow.active_runs([run.dag_id])
-    }:
-        time.sleep(1)
+    wait_for(lambda: not platform.airflow.active_runs([run.dag_id]), what=f"the end of {run.run_id}", every_s=1.0)
 
     [check] = [task for task in platform.airflow.task_instances(run) if task.task_id == "check_partition_key"]
     assert (check.state, check.try_number) == ("failed", 1)
@@ -141,7 +137,9 @@ def _backfill(platform: Platform, first: str, last: str) -> None:
 
 
 def _search(platform: Platform, body: dict[str, object]) -> dict[str, list[dict[str, str]]]:
-    answer = httpx.post(f"{platform.search_url}/v1/search", json={"catalog": CATALOG_ID, **body}, timeout=20)
+    answer = httpx.post(
+        f"{platform.search_url}/v1/search", json={"catalog": CATALOG_ID, **body}, timeout=HTTP_TIMEOUT_S
+    )
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 

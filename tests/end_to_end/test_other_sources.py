@@ -16,7 +16,7 @@ from PIL import Image
 
 from deploy.local import catalog_runs
 from deploy.local.catalog_runs import CatalogState
-from tests.end_to_end.conftest import LATER_DAY, SHARES, Released, live_release
+from tests.end_to_end.conftest import HTTP_TIMEOUT_S, LATER_DAY, SHARES, Released, live_release
 from tests.platform_fixture import Platform
 from vitrine.catalogs import Catalog
 from vitrine.connections import open_object_store
@@ -90,7 +90,9 @@ def test_an_item_that_brought_its_vector_is_found_by_it_and_by_its_neighbours(
 def test_a_catalog_of_vectors_has_no_encoder_to_ask_by_text(platform: Platform, ingested: Ingested) -> None:
     live = live_release(platform, "vectors")
 
-    answer = httpx.post(f"{platform.search_url}/v1/search", json={"catalog": "vectors", "text": "a shirt"}, timeout=20)
+    answer = httpx.post(
+        f"{platform.search_url}/v1/search", json={"catalog": "vectors", "text": "a shirt"}, timeout=HTTP_TIMEOUT_S
+    )
 
     assert live["encoder_fingerprint"] == f"external-vectors-{DIMENSION}"
     assert 400 <= answer.status_code < 500
@@ -125,6 +127,6 @@ def _upload(store: ObjectStore, folder: Path, prefix: str) -> None:
 
 
 def _search(platform: Platform, body: dict[str, Any]) -> dict[str, Any]:
-    answer = httpx.post(f"{platform.search_url}/v1/search", json=body, timeout=20)
+    answer = httpx.post(f"{platform.search_url}/v1/search", json=body, timeout=HTTP_TIMEOUT_S)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())

@@ -13,11 +13,11 @@ from deploy.local import lifecycle
 from deploy.local.airflow_api import DagRun
 from deploy.local.catalog_runs import read_catalog_state
 from deploy.local.run_watch import dag_ids, wait_for_runs
-from tests.end_to_end.conftest import CATALOG_ID, LATER_DAY, Released, live_release
-from tests.end_to_end.killing import airflow_task, is_gone, kill, service, spark_driver, wait_for
+from tests.end_to_end.conftest import CATALOG_ID, HTTP_TIMEOUT_S, LATER_DAY, Released, live_release
+from tests.end_to_end.embedded import embedded_keys, head_keys
+from tests.end_to_end.killing import airflow_task, kill, service, spark_driver
 from tests.platform_fixture import Platform
-from vitrine.connections import open_ledger, open_object_store
-from vitrine.heads import head_rows
+from tests.waiting import is_gone, wait_for
 
 pytestmark = pytest.mark.timeout(3000)
 
@@ -32,11 +32,15 @@ def survived(platform: Platform, released: Released, deliveries: dict[str, str])
     kill(wait_for(lambda: spark_driver(platform, "profile"), what="the driver of the profile job"))
 
     driver = wait_for(lambda: spark_driver(platform, "embed"), what="the driver of the embed job")
-    kill(wait_for(lambda: airflow_task(platform), what="the task that waits for the embed job"))
-    wait_for(lambda: is_gone(driver), what="the end of the driver whose task was killed", timeout_s=120)
+    kill(airflow_task(driver))
+    wait_for(lambda: is_gone(driver), what="the end of the driver whose task was killed")
 
     release_dag = f"{CATALOG_ID}.release_index"
-    wait_for(lambda: _started(platform, release_dag, "gate_release"), what="the gate of the release")
+    wait_for(
+        lambda: _started(platform, release_dag, "gate_release", since=since),
+        what="the gate of the release",
+        every_s=0.5,
+    )
     kill(service(platform, "search"))
     _up(platform)
 
@@ -53,19 +57,14 @@ def test_a_run_whose_parts_were_killed_is_released_all_the_same(platform: Platfo
     assert {run.state for run in survived} == {"success"}
     assert state.is_released
     assert LATER_DAY in state.head.manifests
-    assert live_release(platform)["items"] == _head(platform).num_rows
+    assert live_release(platform)["items"] == len(head_keys(platform))
 
 
 def test_every_image_was_embedded_once(platform: Platform, survived: list[DagRun]) -> None:
-    fingerprint = str(live_release(platform)["encoder_fingerprint"])
-    ledger = open_ledger(platform.settings)
-    blocks = ledger.blocks.committed(catalog_id=CATALOG_ID, fingerprint=fingerprint)
-    ledger.close()
-    store = open_object_store(platform.settings)
-    embedded = [key for block in blocks.values() for key in _embedding_keys(store.get_bytes(block.key))]
+    embedded = embedded_keys(platform, str(live_release(platform)["encoder_fingerprint"]))
 
     assert len(embedded) == len(set(embedded))
-    assert set(_head(platform).column("embedding_key").to_pylist()) <= set(embedded)
+    assert set(head_keys(platform)) <= set(embedded)
 
 
 def test_running_the_day_again_undisturbed_changes_nothing(
@@ -90,11 +89,11 @@ def test_a_search_tier_that_is_killed_and_started_again_costs_no_release(
 
     assert live_release(platform)["release_id"] == live["release_id"]
     # Up means that the tier answers; its workers come one after the other.
-    wait_for(lambda: _is_ready(platform), what="a tier whose workers all accept requests", timeout_s=120)
+    wait_for(lambda: _is_ready(platform), what="a tier whose workers all accept requests", every_s=0.5)
 
 
 def _is_ready(platform: Platform) -> bool:
-    return httpx.get(f"{platform.search_url}/readyz", timeout=20).status_code == httpx.codes.OK
+    return httpx.get(f"{platform.search_url}/readyz", timeout=HTTP_TIMEOUT_S).status_code == httpx.codes.OK
 
 
 def _up(platform: Platform) -> None:
@@ -104,24 +103,7 @@ def _up(platform: Platform) -> None:
     lifecycle.up(platform.configuration.layout, environment, report=lambda _: None)
 
 
-def _started(platform: Platform, dag_id: str, task_id: str) -> bool:
-    runs = [run for run in platform.airflow.active_runs(dag_ids(CATALOG_ID)) if run.dag_id == dag_id]
+def _started(platform: Platform, dag_id: str, task_id: str, *, since: datetime.datetime) -> bool:
+    runs = platform.airflow.runs_since(since, dag_ids=[dag_id])  # one that ended before anybody looked has started, too
     tasks = [task for run in runs for task in platform.airflow.task_instances(run)]
     return any(task.task_id == task_id and task.state in ("running", "success") for task in tasks)
-
-
-def _head(platform: Platform):  # type: ignore[no-untyped-def]
-    ledger = open_ledger(platform.settings)
-    try:
-        manifests = ledger.partitions.head(CATALOG_ID).manifests
-    finally:
-        ledger.close()
-    return head_rows(open_object_store(platform.settings), manifests, CATALOG_ID, ["item_id", "embedding_key"])
-
-
-def _embedding_keys(block: bytes) -> list[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    keys: list[str] = pq.read_table(pa.BufferReader(block), columns=["embedding_key"])["embedding_key"].to_pylist()
-    return keys

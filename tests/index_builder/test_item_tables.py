@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from index_builder.__main__ import main
-from index_builder.builds import build_index_version
+from index_builder.builds import build_index_version, find_index_version
 from index_builder.candidates import publish_candidate
 from index_builder.heads import resolve_head
 from index_builder.item_tables import build_item_table, find_item_table
@@ -31,13 +33,15 @@ def test_rows_of_the_table_are_rows_of_the_index(settings: Settings, catalog: Sy
     items = make_items(90)
     _deliver(catalog, items[::-1])
 
-    table = _open(catalog, _build(settings, catalog)[2], tmp_path)
+    _, index_version, item_table_id = _build(settings, catalog)
+    table = _open(catalog, item_table_id, tmp_path)
 
-    rows = table.rows_by_item_id(["item-00007", "item-00089", "no such item"])
-    assert sorted(rows) == ["item-00007", "item-00089"]
-    found = table.items([rows["item-00089"], rows["item-00007"]])
-    assert [item.item_id for item in found] == ["item-00089", "item-00007"]
-    seven = found[1]
+    ids = _index_ids(catalog, index_version)
+    rows = {name: ids.index(name) for name in ("item-00007", "item-00089")}
+    assert sorted(ids) == [item.item_id for item in items]
+    assert table.rows_by_item_id([*rows, "no such item"]) == rows
+    assert [item.item_id for item in table.items(range(90))] == ids
+    seven = table.items([rows["item-00089"], rows["item-00007"]])[1]
     assert (seven.title, seven.category, seven.color, seven.price) == ("a thing number 3", "lamp", None, None)
     assert (seven.in_stock, seven.parent_id, seven.attributes) == (False, "parent-1", {"size": 7, "material": "silk"})
     assert (seven.width, seven.height, seven.image_format) == (64, 48, "PNG")
@@ -67,8 +71,7 @@ def test_filters_see_named_columns_and_scalar_attributes(
     }
     found = table.filter_rows({"category": ["lamp", "shoe"], "price": {"lt": 30}, "attributes.material": "silk"})
     expected = [number for number in range(25) if number % 3 in (1, 2) and number % 2 == 1 and number % 7]
-    item_ids = [item.item_id for item in table.items(found.ids)]
-    assert sorted(item_ids) == [f"item-{number:05d}" for number in expected]
+    assert sorted(item.item_id for item in table.items(found.ids)) == [f"item-{number:05d}" for number in expected]
     with pytest.raises(RequestError, match="brand"):
         table.filter_rows({"brand": "x"})
 
@@ -89,11 +92,10 @@ def test_odd_attributes_and_times_survive(settings: Settings, catalog: Synthetic
     table = _open(catalog, _build(settings, catalog)[2], tmp_path)
 
     assert sorted(table.columns) == ['attributes.a/b "c"', "attributes.flag", "attributes.mixed", "created_at"]
-    rows = table.rows_by_item_id(["item-0", "item-1", "item-2"])
-    assert table.items([rows["item-0"]])[0].attributes["list"] == [1, 2]
-    assert table.items([rows["item-2"]])[0].created_at == when
-    mixed = table.filter_rows({"attributes.mixed": ["1", "one"]})
-    assert set(mixed.ids.tolist()) == {rows["item-0"], rows["item-1"]}
+    assert table.item("item-0").attributes["list"] == [1, 2]
+    assert table.item("item-2").created_at == when
+    found = table.filter_rows({"attributes.mixed": ["1", "one"]})
+    assert sorted(item.item_id for item in table.items(found.ids)) == ["item-0", "item-1"]
     assert table.filter_rows({"created_at": {"gte": "2026-11-01"}}).count == 3
 
 
@@ -202,6 +204,14 @@ def _build(settings: Settings, catalog: SyntheticCatalog) -> tuple[str, str, str
         settings, catalog_id=catalog_id, embedding_set_id=embedding_set_id, index_version=index_version
     )
     return embedding_set_id, index_version, item_table_id
+
+
+def _index_ids(catalog: SyntheticCatalog, index_version: str) -> list[str]:
+    manifest = find_index_version(catalog.object_store, catalog.catalog_id, index_version)
+    prefix = keys.index_prefix(catalog.catalog_id, index_version)
+    parts = [f"{prefix}/{file.name}" for file in manifest.files if file.name.startswith("rows/")]
+    tables = [pq.read_table(io.BytesIO(catalog.object_store.get_bytes(part))) for part in parts]
+    return [name for table in tables for name in table["item_id"].to_pylist()]
 
 
 def _open(catalog: SyntheticCatalog, item_table_id: str, folder: Path) -> ItemTable:

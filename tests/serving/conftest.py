@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import SecretStr
-from replica_process import ReplicaProcess, free_port, new_ledger
+from replica_process import ReplicaProcess, new_ledger
 from shop_window import ShopWindow, open_shop_window
 
+from tests.evidence import evidence, tails
+from tests.free_ports import free_port
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -22,7 +24,7 @@ def tier_settings(settings: Settings, postgres_uri: str, catalog_id: str) -> Set
         "search_port": free_port(),
         "default_catalog": catalog_id,
         "replica_poll_s": 0.1,
-        "stage_timeout_s": 60.0,
+        "stage_timeout_s": 600.0,
     }
     return settings.model_copy(update=update)
 
@@ -39,7 +41,8 @@ def tier_ledger(tier_settings: Settings, object_store: ObjectStore) -> Iterator[
 def replica(tier_settings: Settings) -> Iterator[ReplicaProcess]:
     """A replica that is not started yet; ended after the test."""
     process = ReplicaProcess(tier_settings)
-    yield process
+    with evidence("replica", lambda: tails([process.log])):
+        yield process
     process.end()
 
 
@@ -63,7 +66,9 @@ def shop(
             "VITRINE_DATABASE_URL": database_url,
             "VITRINE_SEARCH_PORT": str(free_port()),
             "VITRINE_REPLICA_POLL_S": "0.1",
-            "VITRINE_STAGE_TIMEOUT_S": "60",
+            "VITRINE_STAGE_TIMEOUT_S": "600",
+            # A body that is held up on purpose is held as long as a slow machine takes for everything else.
+            "VITRINE_SEARCH_BODY_TIMEOUT_S": "600",
             "VITRINE_DEFAULT_CATALOG": "shop",
             "VITRINE_SEARCH_MAX_BODY_BYTES": "200000",
             "VITRINE_IMAGE_MAX_PIXELS": "300000",
@@ -87,5 +92,6 @@ def shop_replica(shop: ShopWindow) -> Iterator[ReplicaProcess]:
             actor="test",
         )
     process = ReplicaProcess(shop.settings).start()
-    yield process
+    with evidence("shop_replica", lambda: tails([process.log])):
+        yield process
     process.end()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,13 +33,6 @@ def new_ledger(postgres_uri: str) -> str:
     return postgres_uri.format(database=name)
 
 
-def free_port() -> int:
-    """Returns a port of the loopback interface that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class ReplicaProcess:
     """`python -m serving run`."""
 
@@ -52,7 +44,7 @@ class ReplicaProcess:
         self._process: subprocess.Popen[bytes] | None = None
         # A connection for each request, so that they meet every worker; certificates would only cost a start's time.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.Client(base_url=self.url, timeout=20, limits=limits, verify=False, trust_env=False)
+        self._client = httpx.Client(base_url=self.url, timeout=120, limits=limits, verify=False, trust_env=False)
 
     @property
     def pid(self) -> int:
@@ -72,7 +64,7 @@ class ReplicaProcess:
             self.wait_ready()
         return self
 
-    def wait_ready(self, timeout_s: float = 180) -> dict[str, Any]:
+    def wait_ready(self, timeout_s: float = 600) -> dict[str, Any]:
         """Waits until every worker serves what is live."""
         deadline = time.monotonic() + timeout_s
         found: Any = None
@@ -98,13 +90,13 @@ class ReplicaProcess:
         """Ends it with SIGTERM; returns the exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=180)
 
     def kill(self) -> None:
         """Ends the agent with SIGKILL."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=180)
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import faiss
 import numpy as np
 import pytest
 
 from serving import nearest
 from serving.nearest import nearest_groups, nearest_rows
+from vitrine.contracts.releases import IndexVersion, RecallFigures
 from vitrine.item_groups import RowGroups
 from vitrine.row_sets import RowSet
 from vitrine.sorted_rows import sort_rows
-from vitrine.vector_index import VectorIndex
+from vitrine.vector_index import INDEX_FILE, VectorIndex
 
 ITEMS, DIMENSION = 2_000, 16
 
@@ -28,11 +27,26 @@ def vectors() -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=["Flat", "HNSW16"])
-def index(request: pytest.FixtureRequest, vectors: np.ndarray) -> VectorIndex:
+def index(request: pytest.FixtureRequest, vectors: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> VectorIndex:
+    folder = tmp_path_factory.mktemp("index")
+    (folder / "shard-0000").mkdir()
     built = faiss.index_factory(DIMENSION, request.param, faiss.METRIC_INNER_PRODUCT)
     built.add(vectors)
-    parameters = {"ef_search": 2_000} if request.param.startswith("HNSW") else {}
-    return VectorIndex(built, index_version="index-1", path=Path(), search_parameters=parameters)
+    faiss.write_index(built, str(folder / "shard-0000" / INDEX_FILE))
+    manifest = IndexVersion(
+        index_version="index-1",
+        catalog_id="shop",
+        fingerprint="f",
+        embedding_set_id="embeddings-1",
+        dimension=DIMENSION,
+        items=ITEMS,
+        index_key=request.param,
+        search_parameters={"ef_search": 2_000} if request.param.startswith("HNSW") else {},
+        recall_at_10=RecallFigures(image=None, text=None, queries_image=0, queries_text=0),
+        shards=("shard-0000",),
+        files=(),
+    )
+    return VectorIndex.open(folder, manifest)
 
 
 def _groups() -> np.ndarray:

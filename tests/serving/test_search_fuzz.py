@@ -34,7 +34,8 @@ bodies = st.fixed_dictionaries(
     },
 )
 JSON_POST = b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+shared = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+quick = settings(max_examples=100, deadline=None, suppress_health_check=shared)
 
 
 def _check(answer: Any) -> None:
@@ -86,12 +87,13 @@ def test_random_urls_are_answered_or_refused(
     ],
 )
 def test_raw_bytes_on_the_socket_break_nothing(shop_replica: ReplicaProcess, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", shop_replica.settings.search_port), timeout=5) as connection:
-        connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
+    with socket.create_connection(("127.0.0.1", shop_replica.settings.search_port), timeout=60) as connection:
         try:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(5)  # some of these are never answered
             answer = connection.recv(65_536)
-        except (TimeoutError, ConnectionResetError):
+        except (TimeoutError, ConnectionResetError, BrokenPipeError):
             answer = b""
 
     assert not answer.startswith((b"HTTP/1.1 500", b"HTTP/1.1 502"))

@@ -46,7 +46,7 @@ def test_a_report_from_before_the_worker_accepts_is_not_written_over_the_one_tha
     follower = _Follower(folder, _SettledSlots(), index=0)
     following = threading.Thread(target=follower.load_what_is_live)
     following.start()
-    assert folder.begun.wait(10)
+    assert folder.begun.wait(120)
 
     follower.accept()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -12,7 +13,7 @@ from spark_jobs.embedding.images import embed_images
 from spark_jobs.embedding.units import EmbeddingUnit
 from spark_jobs.publication import publish_partition
 from tests.spark_jobs.candidate_rows import DT, ProfiledDelivery, write_manifest, write_pack
-from tests.spark_jobs.embedding_runs import many_units, running_driver, stored_vectors, wait_for_blocks
+from tests.spark_jobs.embedding_runs import held_unit, many_units, running_driver, stored_vectors, wait_for_blocks
 from vitrine.catalogs import Catalog
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, GateError, ObjectCorruptError, SettingsError, SpaceMixError
@@ -20,6 +21,8 @@ from vitrine.heads import external_fingerprint
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
+
+UNITS = 60
 
 pytestmark = pytest.mark.usefixtures("local_spark")
 
@@ -41,7 +44,7 @@ def test_a_day_is_embedded_once_and_then_published(
     again = run_embed_job(settings, catalog_id=catalog_id, fingerprint=fingerprint)
 
     assert (summary.units, summary.blocks, summary.images) == (4, 4, 20)
-    assert summary.encoder_loads <= summary.workers <= 2
+    assert summary.encoder_loads <= summary.workers <= (os.cpu_count() or 1)
     assert (again.units, again.workers) == (0, 0)
     assert head == publish_partition(settings, **publish) == 1
     images = {row["image_sha256"]: row["image"] for row in delivery.rows if row.get("image")}
@@ -54,18 +57,18 @@ def test_a_day_is_embedded_once_and_then_published(
 def test_a_job_whose_driver_was_killed_goes_on_where_it_was(
     settings: Settings, object_store: ObjectStore, ledger: Ledger, catalog_id: str, fingerprint: str
 ) -> None:
-    manifest_id, images = many_units(settings, catalog_id, units=200)
-    slow = settings.model_copy(update={"embed_batch_size": 1})
-    with running_driver(slow, catalog_id, fingerprint, manifest_id):
-        wait_for_blocks(ledger, catalog_id, fingerprint, at_least=5)
-    before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
+    manifest_id, pack_id, images = many_units(settings, catalog_id, units=UNITS)
+    with held_unit(ledger, catalog_id, fingerprint, pack_id):
+        with running_driver(settings, catalog_id, fingerprint, manifest_id) as driver:
+            wait_for_blocks(ledger, catalog_id, fingerprint, at_least=5, driver=driver)
+        before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
 
-    summary = run_embed_job(slow, catalog_id=catalog_id, fingerprint=fingerprint, manifests={DT: manifest_id})
+    summary = run_embed_job(settings, catalog_id=catalog_id, fingerprint=fingerprint, manifests={DT: manifest_id})
 
     after = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
-    assert 5 <= len(before) < 200  # leaving the block killed the driver and its workers in the middle
-    assert summary.units <= 200 - len(before)
-    assert len(after) == 200
+    assert 5 <= len(before) < UNITS  # leaving the block killed the driver and its workers in the middle
+    assert summary.units <= UNITS - len(before)
+    assert len(after) == UNITS
     assert before.items() <= after.items()
     assert stored_vectors(object_store, ledger, catalog_id, fingerprint).keys() == images.keys()
 

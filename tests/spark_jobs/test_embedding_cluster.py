@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +14,18 @@ import numpy as np
 import pyspark
 import pytest
 
-from tests.conftest import free_port
-from tests.spark_jobs.embedding_runs import many_units, running_driver, stored_vectors, wait_for_blocks
+from tests.conftest import wait_for_port
+from tests.evidence import evidence, tails
+from tests.free_ports import free_port
+from tests.spark_jobs.embedding_runs import held_unit, many_units, running_driver, stored_vectors, wait_for_blocks
 from vitrine.encoder import Encoder
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
-UNITS = 160
-pytestmark = pytest.mark.timeout(1200)  # a cluster, and jobs that start a JVM each, on a machine that may be busy
+UNITS = 60
+END_S = 1500.0  # of a job
+pytestmark = pytest.mark.timeout(3600)  # a cluster, and jobs that start a JVM each, on a machine that may be busy
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     port = free_port()
     processes = [_daemon(folder, "master.Master", "--port", str(port))]
     try:
-        _wait_for_port(port)
+        wait_for_port(port, processes[0], log=folder / "cluster.log")
         url = f"spark://127.0.0.1:{port}"
         resources = ("--cores", "1", "--memory", "1g", "--work-dir", str(folder))
         processes += [_daemon(folder, "worker.Worker", *resources, url) for _ in range(2)]
-        yield Cluster(url, tuple(process.pid for process in processes[1:]))
+        with evidence("cluster", lambda: tails([folder / "cluster.log", *sorted(folder.glob("app-*/*/stderr"))])):
+            yield Cluster(url, tuple(process.pid for process in processes[1:]))
     finally:
         for process in reversed(processes):
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # one that failed by itself
+                os.killpg(process.pid, signal.SIGTERM)
         for process in processes:
-            process.wait(timeout=60)
+            process.wait(timeout=300)
 
 
 @pytest.fixture
 def on_cluster(settings: Settings, cluster: Cluster) -> Settings:
-    """Settings that name the cluster, slow enough to be interrupted."""
-    changed = {"spark_master": cluster.url, "embed_batch_size": 1, "spark_executor_memory": "512m"}
+    """Settings that name the cluster."""
+    changed = {"spark_master": cluster.url, "spark_executor_memory": "512m"}
     return settings.model_copy(update=changed)
 
 
@@ -84,13 +88,14 @@ def test_a_killed_executor_loses_no_unit_and_repeats_none(
     fingerprint: str,
     encoder: Encoder,
 ) -> None:
-    manifest_id, images = many_units(on_cluster, catalog_id, units=UNITS)
+    manifest_id, pack_id, images = many_units(on_cluster, catalog_id, units=UNITS)
     with running_driver(on_cluster, catalog_id, fingerprint, manifest_id) as driver:
-        wait_for_blocks(ledger, catalog_id, fingerprint, at_least=4)
-        before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
+        with held_unit(ledger, catalog_id, fingerprint, pack_id):
+            wait_for_blocks(ledger, catalog_id, fingerprint, at_least=4, driver=driver)
+            before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
 
-        os.kill(cluster.executors()[0], signal.SIGKILL)
-        status = driver.wait(timeout=400)
+            os.kill(cluster.executors()[0], signal.SIGKILL)
+        status = driver.wait(timeout=END_S)
 
     after = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
     assert (status, len(after)) == (0, UNITS)
@@ -108,14 +113,15 @@ def test_after_a_killed_driver_the_next_run_embeds_what_is_left(
     fingerprint: str,
     encoder: Encoder,
 ) -> None:
-    manifest_id, images = many_units(on_cluster, catalog_id, units=UNITS)
+    manifest_id, pack_id, images = many_units(on_cluster, catalog_id, units=UNITS)
 
+    with held_unit(ledger, catalog_id, fingerprint, pack_id):
+        with running_driver(on_cluster, catalog_id, fingerprint, manifest_id) as driver:
+            wait_for_blocks(ledger, catalog_id, fingerprint, at_least=4, driver=driver)
+            os.killpg(driver.pid, signal.SIGKILL)
+        before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
     with running_driver(on_cluster, catalog_id, fingerprint, manifest_id) as driver:
-        wait_for_blocks(ledger, catalog_id, fingerprint, at_least=4)
-        os.killpg(driver.pid, signal.SIGKILL)
-    before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
-    with running_driver(on_cluster, catalog_id, fingerprint, manifest_id) as driver:
-        status = driver.wait(timeout=400)
+        status = driver.wait(timeout=END_S)
 
     after = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
     assert (status, len(after)) == (0, UNITS)
@@ -148,13 +154,3 @@ def _daemon(folder: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]
             stderr=log,
             start_new_session=True,
         )
-
-
-def _wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing listens on port {port} after two minutes")

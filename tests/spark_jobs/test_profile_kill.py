@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 
 from spark_jobs.deliveries import record_delivery
 from spark_jobs.profiling import run_profile_job
+from tests.evidence import tails
 from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
+from tests.waiting import wait_for
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger, tables
 from vitrine.settings import Settings
@@ -37,8 +40,8 @@ def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
     )
     key = profile_key(catalog_id, delivery_id, IngestPolicy.of(catalog, settings))
 
-    with _started(settings, catalog_id, delivery_id, tmp_path / "log") as driver:
-        _wait_for_a_pack(object_store, catalog_id, driver)
+    with _held(ledger, key), _started(settings, catalog_id, delivery_id, tmp_path / "log") as driver:
+        _wait_for_a_pack(object_store, catalog_id, driver, tmp_path / "log")
         os.killpg(driver.pid, signal.SIGKILL)
     assert ledger.attempts.committed(scope="profile", key=key) is None
     run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
@@ -50,6 +53,17 @@ def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
     run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
     assert [part["sha256"] for part in committed_parts(settings, ledger, catalog, delivery_id)] == after_the_kill
     assert list(object_store.list_keys(f"{catalog_id}/images/")) == packs
+
+
+@contextmanager
+def _held(ledger: Ledger, key: str) -> Iterator[None]:
+    """Keeps jobs from their commit until the block ends: an attempt is there that neither commits nor gives up."""
+    with ledger.database.engine.connect() as connection:
+        connection.execute(
+            insert(tables.committed_attempts).values(scope="profile", key=key, attempt_id="held", result={})
+        )
+        yield
+        connection.rollback()
 
 
 def _started(settings: Settings, catalog_id: str, delivery_id: str, log: Path) -> subprocess.Popen[bytes]:
@@ -65,13 +79,11 @@ def _started(settings: Settings, catalog_id: str, delivery_id: str, log: Path) -
     )
 
 
-def _wait_for_a_pack(object_store: ObjectStore, catalog_id: str, driver: subprocess.Popen[bytes]) -> None:
+def _wait_for_a_pack(object_store: ObjectStore, catalog_id: str, driver: subprocess.Popen[bytes], log: Path) -> None:
     """Waits until the job has written its first pack: rows are judged, and no part is written yet."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        if any(object_store.list_keys(f"{catalog_id}/images/")):
-            return
-        if driver.poll() is not None:
-            raise RuntimeError(f"the job ended with {driver.returncode} before its first pack")
-        time.sleep(0.02)
-    raise TimeoutError("the job wrote no pack in five minutes")
+
+    def is_there() -> bool:
+        assert driver.poll() is None, f"the job ended with {driver.returncode} before its first pack\n{tails([log])}"
+        return any(object_store.list_keys(f"{catalog_id}/images/"))
+
+    wait_for(is_there, what="a pack")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.evidence import evidence, tails
+from tests.free_ports import free_port
 from vitrine.settings import Settings
 
 
@@ -21,9 +23,7 @@ from vitrine.settings import Settings
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running `mlflow server`."""
     folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -40,18 +40,22 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
     try:
         uri = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 900
         while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=5):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=30):
                 break
             time.sleep(0.3)
         else:
             pytest.fail(f"MLflow did not start: {(folder / 'log').read_text()[-2000:]}")
-        yield uri
+        with evidence("mlflow_uri", lambda: tails([folder / "log"])):
+            yield uri
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 15)
-        process.wait(timeout=30)
+            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=60)
+            os.killpg(process.pid, signal.SIGKILL)  # nothing in it is kept
+        process.wait(timeout=300)
 
 
 @pytest.fixture

@@ -226,7 +226,7 @@ def test_the_trigger_fires_in_the_triggerers_loop(promoting: Settings, monkeypat
     async def first_event() -> object:
         events = ChampionMovedTrigger().run()
         try:
-            return (await asyncio.wait_for(anext(events), timeout=120)).payload
+            return (await asyncio.wait_for(anext(events), timeout=600)).payload
         finally:
             await events.aclose()
 

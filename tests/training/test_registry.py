@@ -68,7 +68,7 @@ def test_a_version_is_found_by_number_alias_and_fingerprint(registry_settings: S
 
     version = register_bootstrap(registry_settings)
 
-    for named in ("1", f"{MODEL_NAME}/1", "champion"):
+    for named in ("1", f"{MODEL_NAME}/1", "champion", MODEL_NAME):
         assert resolve_version(registry_settings, named) == version
     with open_sources(["champion", version.fingerprint], registry_settings) as sources:
         assert [source.name for source in sources] == [f"{MODEL_NAME} v1", version.fingerprint[:8]]

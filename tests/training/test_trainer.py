@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.training.process_work import fail_in_the_second, gradients, save_gradients
 from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
 from training.distributed import launch
 from training.history import HistoryRow
 from training.options import TrainingOptions
+from training.samples import TrainingData
 from training.trainer import Place
 from training.training_run import run_training
 from training.worker import FolderSource, TrainingWork, train_in_process
 from vitrine.encoder import load_encoder
+from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError
 
 OPTIONS = TrainingOptions(
@@ -48,9 +52,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(catalog: Path, base: Path, into: Path, *, cache: Path | None = None, **changes: Any) -> Any:
-    options = TrainingOptions.model_validate({**OPTIONS.model_dump(), **changes})
     return run_training(
-        FolderSource(catalog), into=into, options=options, base=str(base), cache=cache or into.parent / "cache"
+        FolderSource(catalog),
+        into=into,
+        options=given(OPTIONS, **changes),
+        base=str(base),
+        cache=cache or into.parent / "cache",
     )
 
 
@@ -58,12 +65,39 @@ def curve(path: Path) -> list[Any]:
     return json.loads(path.read_text())
 
 
-def work_for(catalog: Path, base: Path, folder: Path, **changes: Any) -> TrainingWork:
+class TrainOnly(FolderSource):
+    """A folder of which nothing is held out: the last step counts."""
+
+    def read(self) -> TrainingData:
+        data = super().read()
+        return replace(data, samples=tuple(data.of_split("train")))
+
+
+class HalfHeld(FolderSource):
+    """A folder of which every other product validates: eighteen pictures, of which ten come back."""
+
+    def read(self) -> TrainingData:
+        data = super().read()
+        held = {sample.parent_id for sample in data.samples if int(sample.parent_id[1:]) % 2}
+        sides = (replace(s, split="validation" if s.parent_id in held else "train") for s in data.samples)
+        return replace(data, samples=tuple(sides))
+
+
+def work_for(
+    catalog: Path, base: Path, folder: Path, source: type[FolderSource] = FolderSource, **changes: Any
+) -> TrainingWork:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "base").exists():
         (folder / "base").symlink_to(base)
-    options = TrainingOptions.model_validate({**OPTIONS.model_dump(), **changes})
-    return TrainingWork(FolderSource(catalog), options, "t", folder, folder / "cache")
+    return TrainingWork(source(catalog), given(OPTIONS, **changes), "t", folder, folder / "cache")
+
+
+def given(options: TrainingOptions, **changes: Any) -> TrainingOptions:
+    return TrainingOptions.model_validate({**options.model_dump(exclude_unset=True), **changes})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
 
 
 ALL_LOSSES = {"self_supervised_weight": 0.5, "projection_head": True}
@@ -116,6 +150,30 @@ def test_a_killed_training_goes_on_with_the_same_curve(catalog: Path, base: Path
     assert load_encoder(work.folder / "encoder", engine="torch").fingerprint == whole.record.fingerprint
 
 
+def test_half_of_the_base_is_kept_of_weights_that_are_trained_as_ever(
+    catalog: Path, base: Path, tmp_path: Path
+) -> None:
+    trained = train_in_process(work_for(catalog, base, tmp_path / "trained", TrainOnly, base_share=0.0), ALONE)
+    mixed = train_in_process(work_for(catalog, base, tmp_path / "mixed", TrainOnly, base_share=0.5), ALONE)
+
+    assert [row.loss for row in mixed.history] == [row.loss for row in trained.history]
+    first, last, between = (weights(tmp_path / run) for run in ("mixed/base", "trained/encoder", "mixed/encoder"))
+    for name, weight in between.items():
+        torch.testing.assert_close(weight, (first[name] + last[name]) / 2, msg=name)
+    assert any(not torch.equal(first[name], last[name]) for name in first)
+
+
+def test_from_scratch_nothing_is_kept_unless_it_is_asked_for(catalog: Path, base: Path, tmp_path: Path) -> None:
+    options = OPTIONS.model_copy(update={"max_steps": 1})
+    source, scratch = FolderSource(catalog), f"scratch:{base}"
+
+    trained = run_training(source, into=tmp_path / "run", options=options, base=scratch)
+    asked = run_training(source, into=tmp_path / "asked", options=given(options, base_share=0.25), base=scratch)
+
+    assert trained.record.options.base_share == 0.0
+    assert asked.record.options.base_share == 0.25
+
+
 def test_a_training_that_is_done_returns_at_once(catalog: Path, base: Path, tmp_path: Path) -> None:
     first = train(catalog, base, tmp_path / "run", max_steps=1)
 
@@ -154,10 +212,22 @@ def test_bf16_trains(catalog: Path, base: Path, tmp_path: Path) -> None:
 
 
 def test_a_training_that_gains_nothing_stops_and_keeps_the_base(catalog: Path, base: Path, tmp_path: Path) -> None:
-    trained = train(
-        catalog, base, tmp_path / "run", learning_rate=1e-30, validate_every=1, early_stopping_patience=2, epochs=5
+    work = work_for(
+        *(catalog, base, tmp_path / "run", HalfHeld),
+        **{"learning_rate": 1e-30, "validate_every": 1, "early_stopping_patience": 2, "epochs": 5},
     )
 
-    assert trained.record.steps == 2
-    assert trained.record.best_step == 0
-    assert trained.record.fingerprint == trained.record.base_fingerprint
+    progress = train_in_process(work, ALONE)
+
+    assert progress.best_recall < 1
+    assert progress.step == 2
+    assert progress.best_step == 0
+    assert encoder_fingerprint(work.folder / "encoder") == encoder_fingerprint(base)
+
+
+def test_a_validation_that_the_base_finds_whole_keeps_the_last_step(catalog: Path, base: Path, tmp_path: Path) -> None:
+    trained = train(catalog, base, tmp_path / "run", validate_every=1, early_stopping_patience=1)
+
+    assert trained.record.base_recall_at_10 == trained.record.best_recall_at_10 == 1.0
+    assert trained.record.best_step == trained.record.steps > 1
+    assert trained.record.fingerprint != trained.record.base_fingerprint

@@ -15,6 +15,8 @@ from tests.conftest import new_database
 from vitrine.errors import LedgerError, StaleCandidateError
 from vitrine.ledger import Ledger, tables
 
+SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]  # the function clears it for each example
+
 
 @pytest.fixture(scope="module")
 def own_ledger(postgres_uri: str) -> Iterator[Ledger]:
@@ -46,7 +48,7 @@ def recorded(ledger: Ledger) -> list[tuple[str, str]]:
         return [(row.model_version, row.state) for row in connection.execute(query)]
 
 
-@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=SHARED)
 @given(seen=st.lists(st.sampled_from(["1", "2", "3"]), min_size=1, max_size=8))
 def test_each_change_that_was_seen_is_one_promotion_and_the_last_counts(own_ledger: Ledger, seen: list[str]) -> None:
     clear(own_ledger)

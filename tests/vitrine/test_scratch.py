@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from vitrine.scratch import scratch_folder
@@ -20,7 +19,7 @@ from vitrine.settings import Settings
 with scratch_folder(Settings.from_environment(), "held") as folder:
     (folder / "data").write_text("in use")
     print("ready", flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 
 
@@ -44,8 +43,7 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_holds_is_not(
     with scratch_folder(settings, "next") as folder:
         while_it_lives = sorted(path.name.split("-")[0] for path in folder.parent.iterdir())
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
-    time.sleep(0.05)
+    process.wait(timeout=300)
     with scratch_folder(settings, "last") as folder:
         after = [path.name.split("-")[0] for path in folder.parent.iterdir()]
 

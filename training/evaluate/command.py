@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         required=True,
-        help="a folder, `bootstrap`, or of the registry: a version's number, an alias, a fingerprint",
+        help="a folder, `bootstrap`, a CLIP's name on a hub, or of the registry: `vitrine-encoder` (the champion), a "
+        "version's number, an alias, a fingerprint",
     )
     parser.add_argument("--catalog", type=Path, help="folder in the items format")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test", "all"], help="who asks")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.registry import MODEL_NAME, resolve_version
 from vitrine.errors import EncoderError
 from vitrine.identity import ID_LENGTH
 from vitrine.settings import Settings
@@ -33,8 +34,9 @@ def open_sources(named: Sequence[str], settings: Settings) -> Iterator[list[Enco
     """Brings encoders to this disk for the duration of the block.
 
     Args:
-        named: each a folder; `bootstrap`; an alias such as `champion`; `3` or `vitrine-encoder/3`; a fingerprint.
-        settings: of the registry and the object store; a folder asks neither.
+        named: each a folder; `bootstrap`; an alias such as `champion`; `3` or `vitrine-encoder/3`; a fingerprint; the
+            name of a CLIP on a model hub, such as `openai/clip-vit-base-patch16`.
+        settings: of the registry and the object store; a folder and a hub's name ask neither.
 
     Raises:
         EncoderError: there is no such encoder.
@@ -66,13 +68,15 @@ def _locate(name: str, settings: Settings, scratch: Path) -> tuple[str, Path]:
         return name, ENCODER_FOLDER
     if folder.exists() or name.startswith((".", "/")):
         raise EncoderError(f"{name}: expected an encoder folder with config.json and model.safetensors, found none")
+    if "/" in name and not name.startswith(f"{MODEL_NAME}/"):
+        from vitrine.encoder.checkpoint import materialise_checkpoint
+
+        return name.rpartition("/")[2], materialise_checkpoint(name, scratch)
     from vitrine.connections import open_object_store
     from vitrine.encoder import fetch_encoder
 
     fingerprint, label = name, name[:8]
     if not _FINGERPRINT.fullmatch(name):
-        from training.registry import resolve_version
-
         version = resolve_version(settings, name)
         fingerprint, label = version.fingerprint, f"{version.name} v{version.version}"
     return label, fetch_encoder(fingerprint, open_object_store(settings), scratch)

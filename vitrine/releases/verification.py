@@ -64,6 +64,7 @@ def verify_or_restore(
     generation: int,
     actor: str,
     timeout_s: float = VERIFY_TIMEOUT_S,
+    restored_timeout_s: float = VERIFY_TIMEOUT_S,
 ) -> None:
     """Verifies a release that was just activated; when that fails, puts the one before it back and fails loudly.
 
@@ -75,7 +76,8 @@ def verify_or_restore(
         catalog_id, release_id: what went live.
         generation: that its activation returned; only this one is ever taken back.
         actor: for the history.
-        timeout_s: how long replicas may take to answer as they should, each time that they are asked.
+        timeout_s: how long replicas may take to answer as they should.
+        restored_timeout_s: how long they may take to do so from what was put back.
 
     Raises:
         ReleaseError: verification failed; the message says what was wrong and what is live now.
@@ -84,7 +86,7 @@ def verify_or_restore(
     with closing(open_ledger(settings)) as ledger:
         live = ledger.releases.live(catalog_id)
     if live is not None and was_taken_back(live, release_id=release_id, generation=generation):
-        outcome = _finish_restoration(settings, live, timeout_s=timeout_s)
+        outcome = _finish_restoration(settings, live, timeout_s=restored_timeout_s)
         raise ReleaseError(f"catalog {catalog_id}: release {release_id} failed its verification; {outcome}")
     if live is None or live.release_id != release_id:
         raise ReleaseError(
@@ -95,7 +97,7 @@ def verify_or_restore(
         verify_release(settings, catalog_id=catalog_id, release_id=release_id, timeout_s=timeout_s)
     except ReleaseError as error:
         outcome = _restore(
-            settings, live, generation=generation, actor=actor, reason=str(error), verify_timeout_s=timeout_s
+            settings, live, generation=generation, actor=actor, reason=str(error), verify_timeout_s=restored_timeout_s
         )
         raise ReleaseError(f"verification failed: {error}; {outcome}") from error
     fingerprint = read_release(open_object_store(settings), catalog_id, release_id).fingerprint

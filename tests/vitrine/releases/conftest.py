@@ -11,9 +11,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "serving"))
 
-from replica_process import ReplicaProcess, free_port, new_ledger
+from replica_process import ReplicaProcess, new_ledger
 from tiny_release import TinyRelease, publish_tiny_release
 
+from tests.evidence import evidence, tails
+from tests.free_ports import free_port
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -52,12 +54,13 @@ def tier(s3_server: dict[str, str], postgres_uri: str, tmp_path_factory: pytest.
             "VITRINE_DATABASE_URL": database_url,
             "VITRINE_SEARCH_PORT": str(free_port()),
             "VITRINE_REPLICA_POLL_S": "0.1",
-            "VITRINE_STAGE_TIMEOUT_S": "120",
+            "VITRINE_STAGE_TIMEOUT_S": "600",
         }
     )
     ledger = Ledger(database_url, journal=store)
     replica = ReplicaProcess(settings).start()
-    yield Tier(settings, ledger, store, replica)
+    with evidence("tier", lambda: tails([replica.log])):
+        yield Tier(settings, ledger, store, replica)
     replica.end()
     ledger.close()
 

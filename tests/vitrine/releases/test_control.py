@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from replica_process import free_port
 from sqlalchemy import delete
 from tiny_release import TinyRelease
 
+from tests.free_ports import free_port
 from vitrine.errors import LedgerError, ReleaseError, StaleCandidateError, StaleGenerationError, StorageError
 from vitrine.ledger.releases import Action
 from vitrine.ledger.tables import replicas
@@ -136,6 +136,7 @@ def test_a_failed_verification_puts_the_old_release_back_and_fails(tier, catalog
             generation=generation,
             actor="test",
             timeout_s=0.5,
+            restored_timeout_s=0.5,
         )
 
     with tier.ledger.database.transaction() as connection:
