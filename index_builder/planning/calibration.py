@@ -29,9 +29,12 @@ class FamilyCalibration:
         """Quantiles of the sizes of inverted lists, as shares of their mean; none where there are no lists."""
         return tuple(self.sizes[1]["list_size_quantiles"])
 
-    @property
-    def list_bytes(self) -> float:
-        """Anonymous bytes of a list beside its rows: what was measured beyond what can be computed."""
+    def list_bytes(self, dimension: int) -> float:
+        """Returns anonymous bytes of a list beside its rows: what was measured beyond what can be computed.
+
+        Allocations of a list cost the same in any dimension. Less than was computed corrects the space behind codes,
+        and goes with their size.
+        """
         larger = self.sizes[1]
         if not larger["lists"]:
             return 0.0
@@ -39,7 +42,8 @@ class FamilyCalibration:
         computed = shard_footprint(
             recipe, rows=larger["rows"], dimension=self.dimension, list_bytes=0.0, list_sizes=self.list_sizes
         )
-        return (larger["anonymous_bytes"] - computed.anonymous_bytes) / larger["lists"]
+        beyond = (larger["anonymous_bytes"] - computed.anonymous_bytes) / larger["lists"]
+        return beyond if beyond > 0 else beyond * dimension / self.dimension
 
     @property
     def best_recall(self) -> float:

@@ -131,7 +131,7 @@ def _shards(request: PlanRequest, family: FamilyCalibration, index_key: str | No
             recipe,
             rows=rows,
             dimension=request.dimension,
-            list_bytes=family.list_bytes,
+            list_bytes=family.list_bytes(request.dimension),
             list_sizes=family.list_sizes,
         )
         # A graph is built in memory whole; lists are merged with the ids and codes that the shard only maps later.
