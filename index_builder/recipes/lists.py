@@ -26,10 +26,10 @@ from vitrine.errors import ContractError, SettingsError
 from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE
 
 REFINED = ",Refine(SQ8)"
-_OPQ_ROUNDS = 8  # of 50 by default: the error moves by less than 1% after, and a round costs seconds at 512 dimensions
+_OPQ_ROUNDS = 8  # of 50 by default: a round costs seconds at 512 dimensions
 _OPQ_ROWS = 10_000
 _SUPER_K_MEANS_FROM = 64  # dimensions: it prunes by the first of them, and refuses fewer than 32
-_CENTROID_EF_SEARCH = 64  # of 16 by default, which misses the nearest centroid of one row in ten
+_CENTROID_EF_SEARCH = 64  # of 16 by default: a row in another list than the nearest is found by fewer searches
 
 
 @dataclass(frozen=True)
