@@ -143,7 +143,7 @@ class Front:
                 return  # the app refuses it by its length so far
 
     def _let_go(self, environ: dict[str, Any]) -> None:
-        if held := environ.get(_HELD, 0):
+        if held := environ.pop(_HELD, 0):
             with self._lock:
                 self._held_bytes -= held
 
@@ -176,6 +176,7 @@ class Front:
         finally:
             if hasattr(answered, "close"):
                 answered.close()
+        self._let_go(environ)  # before the client can know: its next request is not refused for this one's bytes
         protocol.response_bytes(*head, data)
 
 
