@@ -20,6 +20,7 @@ INDEX_FILE = "index.faiss"
 _EXACT_MATCHES = 20_000
 _EXACT_BATCH = 4_096  # rows reconstructed at a time: 8 MB at 512 dimensions
 _WIDEST_EF_SEARCH = 2_048
+_WIDER = 4  # times the width of a walk that came back short
 
 
 class VectorIndex:
@@ -107,9 +108,7 @@ class VectorIndex:
             return self.search(queries, top_k=top_k, ef_search=ef_search)
         if matches.count <= _EXACT_MATCHES:
             return self.search_exactly(queries, top_k=top_k, rows=matches.ids)
-        selector = faiss.IDSelectorBitmap(matches.bits)  # type: ignore[call-arg,arg-type]
-        parameters = self._parameters(top_k, ef_search=ef_search, kept=matches.count / self.items, selector=selector)
-        scores, rows = self._index.search(queries, top_k, params=parameters)
+        scores, rows = self._search_matches(queries, top_k=top_k, matches=matches, ef_search=ef_search)
         return self._completed(queries, scores, rows, top_k=top_k, matches=matches)
 
     def search_exactly(
@@ -147,6 +146,29 @@ class VectorIndex:
                 size += read
         return size
 
+    def _search_matches(
+        self, queries: NDArray[np.float32], *, top_k: int, matches: RowSet, ef_search: int | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Searches among matches, in a graph ever wider for queries that came back short.
+
+        Where more rows than the walk is wide are alike and none of them matches (a product's views that a search has
+        shown already), it ends among them; comparing all matches instead would cost every such query the catalog.
+        """
+        selector = faiss.IDSelectorBitmap(matches.bits)  # type: ignore[call-arg,arg-type]
+        kept = matches.count / self.items
+        parameters = self._parameters(top_k, ef_search=ef_search, kept=kept, selector=selector)
+        scores, rows = self._index.search(queries, top_k, params=parameters)
+        if not isinstance(self._index, faiss.IndexHNSW):
+            return scores, rows
+        wanted, links = min(top_k, matches.count), self._index.hnsw.nb_neighbors(0)  # type: ignore[attr-defined]
+        width = parameters.efSearch * _WIDER
+        # Each step of a walk compares a row's links: a wider one would cost as much as comparing all matches.
+        while width * links < matches.count and len(short := _short(rows, wanted)):
+            parameters = self._parameters(top_k, ef_search=width, selector=selector)
+            scores[short], rows[short] = self._index.search(queries[short], top_k, params=parameters)
+            width *= _WIDER
+        return scores, rows
+
     def _parameters(self, top_k: int, *, ef_search: int | None = None, kept: float = 1.0, selector: Any = None) -> Any:
         """Parameters of one search: shared by nobody, so that concurrent filters never meet."""
         wanted = {"sel": selector} if selector is not None else {}
@@ -172,7 +194,7 @@ class VectorIndex:
         """Answers exactly the queries for which an approximate search came back short."""
         scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
         available = self.items if matches is None else matches.count
-        short = np.flatnonzero((rows >= 0).sum(axis=1) < min(top_k, available))
+        short = _short(rows, min(top_k, available))
         if len(short):
             everything = np.arange(self.items, dtype=np.int64) if matches is None else matches.ids
             scores[short], rows[short] = self.search_exactly(queries[short], top_k=top_k, rows=everything)
@@ -205,6 +227,11 @@ def read_index(path: Path) -> Any:
     if isinstance(index, faiss.IndexIVF):
         index.make_direct_map()  # rows are found by their id only through this map
     return index
+
+
+def _short(rows: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+    """Returns which queries have fewer rows than wanted."""
+    return np.flatnonzero((rows >= 0).sum(axis=1) < wanted)
 
 
 def _nothing(queries: int, top_k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
