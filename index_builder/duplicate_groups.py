@@ -92,16 +92,19 @@ class GroupKeys:
 
 
 def joined(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Returns the finest grouping that holds two others, each named by its smallest row: (items,), uint32."""
-    groups = np.arange(len(one), dtype=np.uint32)
+    """Returns the finest grouping that holds two others; all are named by smallest rows: (items,), uint32.
+
+    Of two names that a row joins, the larger points to the smaller, and pointers are followed to their ends: so a
+    chain of groups takes as many rounds as its length has digits, not as it has rows (Shiloach and Vishkin, 1982).
+    """
+    names = np.arange(len(one), dtype=np.uint32)
     while True:
-        before = groups
-        for members in (one, other):
-            smallest = np.full(len(one), len(one), dtype=np.uint32)
-            np.minimum.at(smallest, members, groups)
-            groups = smallest[members]
-        if np.array_equal(groups, before):
-            return groups
+        left, right = names[one], names[other]
+        if np.array_equal(left, right):
+            return left
+        np.minimum.at(names, np.maximum(left, right), np.minimum(left, right))
+        while not np.array_equal(names, ends := names[names]):
+            names = ends
 
 
 def _first_of_each(keys: NDArray[np.unsignedinteger]) -> NDArray[np.uint32]:

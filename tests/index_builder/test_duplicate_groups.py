@@ -51,6 +51,22 @@ def test_two_groupings_are_joined_by_what_they_share() -> None:
     assert joined(one, other).tolist() == [0, 0, 0, 0, 0, 5, 5]
 
 
+def test_a_chain_of_groups_is_joined_in_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = np.random.default_rng(4).permutation(4_096)  # of a row in the chain; each group is a link
+    compared: list[int] = []
+
+    def counted(one: np.ndarray, other: np.ndarray) -> bool:
+        compared.append(len(one))
+        return bool((one == other).all())
+
+    monkeypatch.setattr(np, "array_equal", counted)
+
+    groups = joined(_named_by_smallest(place // 2), _named_by_smallest((place + 1) // 2))
+
+    assert set(groups.tolist()) == {0}
+    assert len(compared) <= 150  # 1,685 where a name goes on by one link a round
+
+
 def test_a_key_of_a_hash_is_its_beginning_and_of_another_text_a_hash() -> None:
     hashes = pa.array(["00000000000000ff" + "0" * 48, "f" * 64])
     short = pa.array(["00000000000000ff"])
@@ -62,6 +78,11 @@ def test_a_key_of_a_hash_is_its_beginning_and_of_another_text_a_hash() -> None:
     assert hash_keys(odd).tolist() == text_keys(odd).tolist()
     assert len(set(text_keys(odd).tolist())) == 3
     assert hash_keys(pa.array([], pa.string())).tolist() == []
+
+
+def _named_by_smallest(labels: np.ndarray) -> np.ndarray:
+    _, smallest, places = np.unique(labels, return_index=True, return_inverse=True)
+    return smallest[places].astype(np.uint32)
 
 
 def _reference(rows: list[dict[str, str | None]]) -> tuple[list[int], list[int]]:
