@@ -8,6 +8,7 @@ from typing import get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.near_duplicates import near_components
@@ -42,11 +43,12 @@ class GroupKeys:
                 self._present[name][rows] = self._present["embedding_key"][rows]
                 continue
             column = table[name].combine_chunks()
-            present = column.is_valid().to_numpy(zero_copy_only=False)
-            self._present[name][rows] = present
-            keys[rows][present] = (
-                hash_keys(column.drop_null()) if name != "parent_id" else text_keys(column.drop_null())
-            )
+            # A blank key is none: manifests of before have blank `parent_id`s, which are no product together.
+            present = pc.fill_null(pc.not_equal(column, ""), False)
+            texts = column.filter(present)
+            mask = present.to_numpy(zero_copy_only=False)
+            self._present[name][rows] = mask
+            keys[rows][mask] = text_keys(texts) if name == "parent_id" else hash_keys(texts)
 
     def write(self, folder: Path, *, max_distance: int) -> tuple[dict[GroupKind, int], list[str]]:
         """Groups all rows; returns how many groups there are of each kind, and the files' names.

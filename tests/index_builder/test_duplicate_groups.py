@@ -27,7 +27,7 @@ def test_rows_are_grouped_as_a_row_by_row_reference_groups_them(seed: int, tmp_p
                 "embedding_key": sha256_hex(f"vector {generator.integers(0, 250)}".encode()),
                 "image_sha256": None if generator.random() < 0.2 else sha256_hex(f"picture {picture}".encode()),
                 "perceptual_hash": None if generator.random() < 0.3 else f"{near:016x}",
-                "parent_id": None if generator.random() < 0.2 else f"product {generator.integers(0, 60)}",
+                "parent_id": [None, "", f"product {generator.integers(0, 60)}"][generator.choice(3, p=[0.1, 0.1, 0.8])],
             }
         )
     keys = GroupKeys(tmp_path / "keys", items=len(rows))
@@ -96,7 +96,7 @@ def _reference(rows: list[dict[str, str | None]]) -> tuple[list[int], list[int]]
             same = (one[name] is not None and one[name] == another[name] for name in ("embedding_key", "image_sha256"))
             if is_near or any(same):
                 images.join(place, other)
-            if one["parent_id"] is not None and one["parent_id"] == another["parent_id"]:
+            if one["parent_id"] and one["parent_id"] == another["parent_id"]:
                 products.join(place, other)
     places = range(len(rows))
     return [images.name_of(place) for place in places], [products.name_of(place) for place in places]
