@@ -76,6 +76,7 @@ class VectorIndex:
         top_k: int,
         allowed: RowSet | NDArray[Any] | None = None,
         ef_search: int | None = None,
+        left_out: int = 0,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Finds the nearest rows of each query.
 
@@ -85,6 +86,7 @@ class VectorIndex:
             allowed: a row set, a mask (items,), bool, or row ids: only these rows may come back. Whenever top_k rows
                 are allowed, top_k come back.
             ef_search: instead of the tuned one, for tuning.
+            left_out: rows right around the queries that are not allowed, where the caller knows of them.
 
         Returns:
             scores: (n, top_k), float32, cosine similarity, descending; -inf where fewer rows exist.
@@ -108,7 +110,9 @@ class VectorIndex:
             return self.search(queries, top_k=top_k, ef_search=ef_search)
         if matches.count <= _EXACT_MATCHES:
             return self.search_exactly(queries, top_k=top_k, rows=matches.ids)
-        scores, rows = self._search_matches(queries, top_k=top_k, matches=matches, ef_search=ef_search)
+        scores, rows = self._search_matches(
+            queries, top_k=top_k, matches=matches, ef_search=ef_search, left_out=left_out
+        )
         return self._completed(queries, scores, rows, top_k=top_k, matches=matches)
 
     def search_exactly(
@@ -147,7 +151,7 @@ class VectorIndex:
         return size
 
     def _search_matches(
-        self, queries: NDArray[np.float32], *, top_k: int, matches: RowSet, ef_search: int | None
+        self, queries: NDArray[np.float32], *, top_k: int, matches: RowSet, ef_search: int | None, left_out: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Searches among matches, in a graph ever wider for queries that came back short.
 
@@ -156,7 +160,7 @@ class VectorIndex:
         """
         selector = faiss.IDSelectorBitmap(matches.bits)  # type: ignore[call-arg,arg-type]
         kept = matches.count / self.items
-        parameters = self._parameters(top_k, ef_search=ef_search, kept=kept, selector=selector)
+        parameters = self._parameters(top_k, ef_search=ef_search, kept=kept, selector=selector, left_out=left_out)
         scores, rows = self._index.search(queries, top_k, params=parameters)
         if not isinstance(self._index, faiss.IndexHNSW):
             return scores, rows
@@ -169,11 +173,14 @@ class VectorIndex:
             width *= _WIDER
         return scores, rows
 
-    def _parameters(self, top_k: int, *, ef_search: int | None = None, kept: float = 1.0, selector: Any = None) -> Any:
+    def _parameters(
+        self, top_k: int, *, ef_search: int | None = None, kept: float = 1.0, selector: Any = None, left_out: int = 0
+    ) -> Any:
         """Parameters of one search: shared by nobody, so that concurrent filters never meet."""
         wanted = {"sel": selector} if selector is not None else {}
         if isinstance(self._index, faiss.IndexHNSW):
             ef = ef_search or self.search_parameters.get("ef_search", 64)
+            ef += min(left_out, _WIDEST_EF_SEARCH)  # they take up places of the walk, and none of the answer
             # A walk that keeps one row in ten has to visit about ten times as many to find as many.
             widened = min(int(ef / kept), _WIDEST_EF_SEARCH)
             return faiss.SearchParametersHNSW(efSearch=max(ef, widened, top_k), **wanted)  # type: ignore[attr-defined]
