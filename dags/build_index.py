@@ -8,16 +8,22 @@ coalesce: each takes the whole head as it is once no ingest of the catalog runs 
 2. `resolve_encoder` settles the encoder for the rest of the run. One whose promotion was given up is skipped.
 3. `embed_head` writes the embedding set: the manifests of the head and the blocks that cover them. What the head lacks
    under the encoder is embedded first (Spark), again when a partition was published meanwhile.
-4. `build_index_version` builds the faiss index and measures its recall against exact search.
-5. `build_item_table` writes the metadata in the order of the index's rows.
-6. `publish_candidate` offers the release: encoder, index version and item table.
-7. `trigger_release` hands it to `release_index`.
+4. `plan_index` orders the rows, cuts them into parts, chooses the recipe, and trains a quantizer where the newest one
+   does not fit the head any more.
+5. `encode_parts` encodes the parts that are not encoded yet, many of them in Spark. Recipes that are built whole have
+   none.
+6. `assemble_index` merges them into shards, tunes the search against exact answers, checks rows and vectors, and
+   commits the index version.
+7. `build_item_table` writes the metadata in the order of the index's rows.
+8. `publish_candidate` offers the release: encoder, index version and item table.
+9. `trigger_release` hands it to `release_index`.
 
-**A rerun** over the same head returns the versions that exist within seconds. Not to be backfilled: the head is one.
+**A rerun** over the same head returns the versions that exist within seconds; one that was killed goes on from the
+parts that it had encoded. Not to be backfilled: the head is one.
 """
 
 from airflow.sdk import task
-from vitrine_airflow import BUILD_FORM, EmbedHead, TriggerRelease, WaitForIngest, catalog_dag, run
+from vitrine_airflow import BUILD_FORM, EmbedHead, EncodeParts, TriggerRelease, WaitForIngest, catalog_dag, run
 
 
 @catalog_dag(doc_md=__doc__, params=BUILD_FORM, dagrun_timeout_h=24)
@@ -29,12 +35,21 @@ def build_index(catalog_id: str) -> None:
         return resolve_or_skip(run.settings(), catalog_id=catalog_id, encoder=run.parameter("encoder"))
 
     @task(pool="index")
-    def build_index_version(embedding_set_id: str) -> str:
-        from index_builder.builds import build_index_version
+    def plan_index(embedding_set_id: str) -> str:
+        from index_builder.builds import plan_build
 
-        return build_index_version(
-            run.settings(), catalog_id=catalog_id, embedding_set_id=embedding_set_id, provenance=run.provenance()
+        return plan_build(
+            run.settings(),
+            catalog_id=catalog_id,
+            embedding_set_id=embedding_set_id,
+            retrain=bool(run.parameter("retrain")),
         )
+
+    @task(pool="index")
+    def assemble_index(plan_id: str) -> str:
+        from index_builder.builds import assemble_index
+
+        return assemble_index(run.settings(), catalog_id=catalog_id, plan_id=plan_id, provenance=run.provenance())
 
     @task
     def build_item_table(embedding_set_id: str, index_version: str) -> str:
@@ -66,7 +81,10 @@ def build_index(catalog_id: str) -> None:
         task_id="embed_head", pool="spark", catalog_id=catalog_id, fingerprint=encoder["fingerprint"]
     )
     embedding_set_id = embed_head.output
-    index_version = build_index_version(embedding_set_id)
+    encode_parts = EncodeParts(
+        task_id="encode_parts", pool="spark", catalog_id=catalog_id, plan_id=plan_index(embedding_set_id)
+    )
+    index_version = assemble_index(encode_parts.output)
     item_table_id = build_item_table(embedding_set_id, index_version)
     release_id = publish_candidate(embedding_set_id, index_version, item_table_id, encoder["encoder_version"])
 

@@ -1,6 +1,7 @@
 """Builds an index step by step: resolve the head, build the index, write the item table, publish the candidate.
 
-Each verb prints one id on standard output, which the next verb takes; what exists already is returned at once.
+Each verb prints one id on standard output, which the next verb takes; what exists already is returned at once. `build`
+takes the steps plan-build, encode and assemble in one go; each of them, killed at any point, goes on when run again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import json
 import sys
 
+from index_builder.planning.command import add_plan_command
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings
 
@@ -35,9 +37,17 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--catalog", required=True, help="catalog id")
         for option in names:
             command.add_argument(f"--{option}", required=True, help=_HELP[option])
+        if name in _RETRAINING:
+            command.add_argument("--retrain", action="store_true", help="train a quantizer though the newest fits")
+        # Who asked, for the provenance of what is made; tasks of a DAG say it.
+        command.add_argument("--dag-id", help=argparse.SUPPRESS)
+        command.add_argument("--dag-run-id", help=argparse.SUPPRESS)
 
     verb("resolve", "write the embedding set of the head as it is now; prints embedding_set_id", "fingerprint")
     verb("build", "build the index and measure its recall; prints index_version", "embedding-set")
+    verb("plan-build", "order the rows, train or choose the quantizer; prints plan_id", "embedding-set")
+    verb("encode", "encode the parts that are not encoded yet, many in Spark; prints plan_id", "plan")
+    verb("assemble", "merge, tune, check and commit the index of a plan; prints index_version", "plan")
     verb("item-table", "write the metadata in the index's order; prints item_table_id", "embedding-set", "index")
     verb(
         "publish",
@@ -48,12 +58,15 @@ def _parser() -> argparse.ArgumentParser:
         "encoder-version",
     )
     verb("recall", "print the measured recall of an index version, as JSON", "index")
+    add_plan_command(verbs)
     return parser
 
 
+_RETRAINING = ("build", "plan-build")
 _HELP = {
     "fingerprint": "the encoder's fingerprint, or external-<catalog>-<dimension>",
     "embedding-set": "embedding_set_id, as `resolve` printed it",
+    "plan": "plan_id, as `plan-build` printed it",
     "index": "index_version, as `build` printed it",
     "item-table": "item_table_id, as `item-table` printed it",
     "encoder-version": "version in the model registry, for people; `external` for catalogs that bring vectors",
@@ -61,15 +74,17 @@ _HELP = {
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> str:
+    if options.verb == "plan":
+        from index_builder.planning.command import run_plan
+
+        return run_plan(options, settings)
     catalog_id = options.catalog
     if options.verb == "resolve":
         from index_builder.heads import resolve_head
 
         return resolve_head(settings, catalog_id=catalog_id, fingerprint=options.fingerprint)
-    if options.verb == "build":
-        from index_builder.builds import build_index_version
-
-        return build_index_version(settings, catalog_id=catalog_id, embedding_set_id=options.embedding_set)
+    if options.verb in ("build", "plan-build", "encode", "assemble"):
+        return _run_build(options, settings)
     if options.verb == "item-table":
         from index_builder.item_tables import build_item_table
 
@@ -90,6 +105,29 @@ def _run(options: argparse.Namespace, settings: Settings) -> str:
     from index_builder.builds import read_recall
 
     return json.dumps(read_recall(settings, catalog_id=catalog_id, index_version=options.index), indent=2)
+
+
+def _run_build(options: argparse.Namespace, settings: Settings) -> str:
+    from index_builder.builds import assemble_index, build_index_version, encode_parts, plan_build
+
+    catalog_id = options.catalog
+    if options.verb == "plan-build":
+        return plan_build(
+            settings, catalog_id=catalog_id, embedding_set_id=options.embedding_set, retrain=options.retrain
+        )
+    if options.verb == "encode":
+        encode_parts(settings, catalog_id=catalog_id, plan_id=options.plan)
+        return str(options.plan)
+    asked_by = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id} if options.dag_id else None
+    if options.verb == "assemble":
+        return assemble_index(settings, catalog_id=catalog_id, plan_id=options.plan, provenance=asked_by)
+    return build_index_version(
+        settings,
+        catalog_id=catalog_id,
+        embedding_set_id=options.embedding_set,
+        retrain=options.retrain,
+        provenance=asked_by,
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ def held_out_queries(
     object_store: ObjectStore,
     embedding_set: EmbeddingSet,
     *,
-    rows: pa.Table,
+    item_ids: Callable[[NDArray[np.int64]], list[str]],
     vectors: RowVectors,
     count: int,
     seed: int,
@@ -54,6 +55,10 @@ def held_out_queries(
     titles; texts lie off the distribution of images, so they are measured apart. Without it (a catalog that brings its
     vectors, an encoder that is not published) image queries are the sampled items' own vectors, each without itself
     among the answers, and there are no text queries.
+
+    Args:
+        item_ids: returns the items of rows.
+        count: of the queries of each modality, at most.
     """
     fingerprint = embedding_set.fingerprint
     external = fingerprint == external_fingerprint(embedding_set.catalog_id, embedding_set.dimension)
@@ -62,8 +67,8 @@ def held_out_queries(
         return HeldOutQueries(vectors.rows(sampled), sampled), _none(vectors.dimension)
     encoder = open_encoder(settings, object_store, fingerprint)
     generator = np.random.default_rng(seed)
-    drawn = generator.permutation(rows.num_rows)[: count * _TITLES_SAMPLED]
-    sampled_rows = _item_rows(object_store, embedding_set, rows["item_id"].take(pa.array(drawn)).to_pylist())
+    drawn = generator.choice(vectors.items, size=min(count * _TITLES_SAMPLED, vectors.items), replace=False)
+    sampled_rows = _item_rows(object_store, embedding_set, item_ids(drawn))
     embeddings = []
     for start in range(0, min(count, len(sampled_rows)), _ENCODED_AT_ONCE):
         pictures = []

@@ -137,7 +137,26 @@ class Settings(BaseModel):
     spark_gpus_per_task: float = Field(0.0, description="GPUs of one embedding task, by stage-level resources.", ge=0)
 
     # Index
-    index_key: str = Field("auto", description="faiss factory string, or `auto`: Flat for small catalogs, HNSW above.")
+    index_key: str = Field(
+        "auto",
+        description=(
+            "How vectors are indexed: a recipe's name (docs/indexes.md), a faiss factory string, or `auto`: Flat for "
+            "small catalogs, above that what the planner ranks first."
+        ),
+    )
+    index_memory: str | None = Field(
+        None,
+        description=(
+            "Memory that `auto` may take for one slot, e.g. 8G: anonymous, and mapped pages that each search walks; "
+            "empty: any."
+        ),
+    )
+    index_disk: str | None = Field(
+        None, description="Disk that `auto` may take for one slot, item table included, e.g. 60G; empty: any."
+    )
+    index_latency_ms: float | None = Field(
+        None, description="CPU time of one query that `auto` may take, as predicted; empty: any.", gt=0
+    )
     index_flat_max_items: int = Field(5_000, description="Up to this many items `auto` searches exactly.", ge=0)
     index_recall_target: float = Field(
         0.95, description="Recall@10 against exact search that a build must reach.", ge=0, le=1
@@ -152,6 +171,44 @@ class Settings(BaseModel):
         le=6,
     )
     index_threads: int = Field(2, description="Threads of an index build.", ge=1)
+    index_build_max_bytes: int = Field(
+        4_000_000_000,
+        description=(
+            "Anonymous memory that a build plans with: it bounds samples, sorting and the shards that are merged or "
+            "built at a time. The peak is measured and stands in the manifest."
+        ),
+        ge=100_000_000,
+    )
+    index_max_shard_rows: int = Field(
+        20_000_000,
+        description="Rows of one shard at most; each is merged, or its graph built, in memory, and all are served.",
+        ge=1,
+    )
+    index_part_rows: int = Field(
+        65_536, description="Rows that one task encodes at most; a unit of embedding is never divided.", ge=1
+    )
+    index_encode_in_process_rows: int = Field(
+        200_000, description="Rows up to which an index build encodes by itself; more go through Spark.", ge=0
+    )
+    index_drift_max_error_growth: float = Field(
+        0.1,
+        description=(
+            "A quantizer is trained anew when its error on the present head is larger by this share than on the one "
+            "that it was trained on. Recall does not depend on it, since each build is tuned; latency does."
+        ),
+        ge=0,
+    )
+    index_drift_max_imbalance_growth: float = Field(
+        0.5,
+        description=(
+            "The same for the imbalance of its lists, which is the factor by which a search compares more rows than it "
+            "would with lists of one length."
+        ),
+        ge=0,
+    )
+    index_retrain: Literal["when_due", "by_hand"] = Field(
+        "when_due", description="`by_hand`: a build only says that a retrain is due; `build --retrain` does it."
+    )
     first_release_min_image_recall: float = Field(
         0.5,
         description=(

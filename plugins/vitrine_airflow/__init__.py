@@ -7,6 +7,7 @@ operators do what no task body can.
 from vitrine_airflow import run
 from vitrine_airflow.catalog_dags import FAIL_ON_RELEASE_ERROR, catalog_dag, platform_dag
 from vitrine_airflow.embed_head import EmbedHead
+from vitrine_airflow.encode_parts import EncodeParts
 from vitrine_airflow.forms import BUILD_FORM, INGEST_FORM, RELEASE_FORM, TRAIN_FORM
 from vitrine_airflow.ingest_quiet import WaitForIngest
 from vitrine_airflow.promotion_watch import champion_moves
@@ -22,6 +23,7 @@ __all__ = [
     "RELEASE_FORM",
     "TRAIN_FORM",
     "EmbedHead",
+    "EncodeParts",
     "SparkJob",
     "TrainJob",
     "TriggerBuild",

@@ -38,6 +38,12 @@ BUILD_FORM = {
         examples=["live", "champion"],
         values_display={"live": "live", "champion": "champion"},
     ),
+    "retrain": Param(
+        False,
+        type="boolean",
+        title="Retrain",
+        description="Train a quantizer on this head though the newest one still fits; Flat and HNSW have none.",
+    ),
     "reason": _REASON,
 }
 

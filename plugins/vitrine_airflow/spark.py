@@ -42,7 +42,7 @@ class StageJob(SparkSubmitOperator):
 
     def execute(self, context: Context) -> None:
         """Submits the job and waits for it."""
-        from spark_jobs.session import spark_configuration
+        from vitrine.spark_configuration import spark_configuration
 
         settings = run.settings()
         self.name = f"{context['ti'].dag_id} {context['ti'].task_id}"

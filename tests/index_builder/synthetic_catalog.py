@@ -70,12 +70,19 @@ def vector_of(embedding_key: str, *, dimension: int = DIMENSION) -> np.ndarray:
 
 
 class SyntheticCatalog:
-    """Delivers, embeds and publishes days of one catalog."""
+    """Delivers, embeds and publishes days of one catalog.
 
-    def __init__(self, object_store: ObjectStore, ledger: Ledger, catalog_id: str) -> None:
+    Args:
+        pack_rows: pictures in a pack; by default a delivery makes one pack.
+    """
+
+    def __init__(
+        self, object_store: ObjectStore, ledger: Ledger, catalog_id: str, *, pack_rows: int | None = None
+    ) -> None:
         self.object_store = object_store
         self.ledger = ledger
         self.catalog_id = catalog_id
+        self._pack_rows = pack_rows
 
     def deliver(self, dt: str, items: Sequence[SyntheticItem], *, full: bool = False) -> str:
         """Writes delivery, pack and manifest of a day and makes it current; returns the manifest id."""
@@ -135,7 +142,7 @@ class SyntheticCatalog:
             for (source_id, row_group), members in self._units(kept).items()
             for item in members
         }
-        offsets = self._write_pack(kept)
+        offsets = self._write_packs(kept)
         rows = []
         for number, item in enumerate(items):
             row = {name: None for name in manifest_items_schema().names}
@@ -160,23 +167,29 @@ class SyntheticCatalog:
             rows.append(row)
         return rows
 
-    def _write_pack(self, items: Sequence[SyntheticItem]) -> dict[str, int]:
-        """Writes image bytes end to end under the pack's key: readers take them by range only."""
-        offsets, position, data = {}, 0, []
-        for item in items:
-            offsets[item.item_id] = position
-            data.append(item.image)
-            position += len(item.image)
-        if data:
-            self.object_store.put_bytes(keys.image_pack(self.catalog_id, self._pack_id(items)), b"".join(data))
+    def _write_packs(self, items: Sequence[SyntheticItem]) -> dict[str, int]:
+        """Writes image bytes end to end under the packs' keys: readers take them by range only."""
+        offsets = {}
+        for pack in self._packs(items):
+            position, data = 0, []
+            for item in pack:
+                offsets[item.item_id] = position
+                data.append(item.image)
+                position += len(item.image)
+            self.object_store.put_bytes(keys.image_pack(self.catalog_id, self._pack_id(pack)), b"".join(data))
         return offsets
 
     def _units(self, items: Sequence[SyntheticItem]) -> dict[tuple[str, int], list[SyntheticItem]]:
         units: dict[tuple[str, int], list[SyntheticItem]] = {}
-        pack_id = self._pack_id(items)
-        for place, item in enumerate(items):
-            units.setdefault((pack_id, place // _UNIT_ROWS), []).append(item)
+        for pack in self._packs(items):
+            pack_id = self._pack_id(pack)
+            for place, item in enumerate(pack):
+                units.setdefault((pack_id, place // _UNIT_ROWS), []).append(item)
         return units
+
+    def _packs(self, items: Sequence[SyntheticItem]) -> list[Sequence[SyntheticItem]]:
+        rows = self._pack_rows or max(1, len(items))
+        return [items[start : start + rows] for start in range(0, len(items), rows)]
 
     def _pack_id(self, items: Sequence[SyntheticItem]) -> str:
         return content_id("pack", [sha256_hex(item.image) for item in items])

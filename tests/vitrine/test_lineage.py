@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from index_builder.builds import build_index_version
@@ -12,12 +15,13 @@ from index_builder.heads import resolve_head
 from index_builder.item_tables import build_item_table
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
 from vitrine.__main__ import main
+from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError, ReleaseError
 from vitrine.identity import sha256_hex
 from vitrine.ledger import Ledger
 from vitrine.lineage import trace
 from vitrine.settings import Settings
-from vitrine.storage import ObjectStore
+from vitrine.storage import ObjectStore, keys
 
 
 @pytest.fixture
@@ -37,13 +41,13 @@ def release_id(settings: Settings, object_store: ObjectStore, ledger: Ledger, ca
 
 
 def test_a_result_leads_back_to_the_day_and_the_runs_that_brought_it(
-    settings: Settings, ledger: Ledger, catalog_id: str, release_id: str
+    settings: Settings, object_store: ObjectStore, catalog_id: str, release_id: str
 ) -> None:
     old = trace(settings, catalog_id=catalog_id, item_id="item-00004", release_id=release_id)
     new = trace(settings, catalog_id=catalog_id, item_id="item-00003", release_id=release_id)
 
     assert (old.dt, new.dt) == ("2026-11-01", "2026-11-02")
-    assert old.row == 4
+    assert _item_in_row(object_store, old.index_version, old.row) == "item-00004"
     assert old.embedding_key == sha256_hex(b"picture of item-00004")
     assert old.embedding_block.source_id == old.pack_id
     assert old.manifest.delivery_id == old.delivery.delivery_id
@@ -90,3 +94,10 @@ def test_an_item_or_a_release_that_is_not_there_is_named(settings: Settings, cat
         trace(settings, catalog_id=catalog_id, item_id="item-00003")
     with pytest.raises(ReleaseError, match="release-gone"):
         trace(settings, catalog_id=catalog_id, item_id="item-00003", release_id="release-gone")
+
+
+def _item_in_row(object_store: ObjectStore, index: IndexVersion, row: int) -> str:
+    prefix = keys.index_prefix(index.catalog_id, index.index_version)
+    parts = [file.name for file in index.files if file.name.startswith("rows/")]
+    tables = [pq.read_table(io.BytesIO(object_store.get_bytes(f"{prefix}/{name}"))) for name in parts]
+    return pa.concat_tables(tables)["item_id"][row].as_py()

@@ -61,7 +61,7 @@ def test_a_filter_fills_top_k_whenever_so_many_items_match(
 def test_a_filter_that_is_answered_by_the_graph_fills_top_k_too(
     index: VectorIndex, vectors: np.ndarray, queries: np.ndarray, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitrine.vector_index._EXACT_MATCHES", 0)  # as if the catalog had millions of items
+    monkeypatch.setattr("vitrine.vector_index.index._EXACT_MATCHES", 0)  # as if the catalog had millions of items
     mask = np.random.default_rng(5).random(ITEMS) < share
 
     _, rows = index.search(queries, top_k=10, allowed=mask)
@@ -72,27 +72,6 @@ def test_a_filter_that_is_answered_by_the_graph_fills_top_k_too(
     assert np.all(rows >= 0)
     assert mask[rows].all()
     assert recall >= 0.75
-
-
-def test_many_rows_that_are_alike_and_do_not_match_cost_no_comparison_with_all(
-    vectors: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vitrine.vector_index._EXACT_MATCHES", 0)
-    alike = np.arange(200, 260)  # more than the 16 rows that the walk is wide
-    vectors = vectors.copy()
-    vectors[alike] = _unit(vectors[200] + 0.001 * np.random.default_rng(6).standard_normal((len(alike), DIMENSION)))
-    index = _index(tmp_path, vectors, "HNSW4")
-    compared: list[int] = []
-    monkeypatch.setattr(index, "search_exactly", lambda *_, rows, **__: compared.append(len(rows)))
-    mask = np.ones(ITEMS, dtype=np.bool_)
-    mask[alike] = False
-
-    scores, rows = index.search(vectors[200:201], top_k=10, allowed=mask, ef_search=16)
-
-    exact = np.sort(vectors[mask] @ vectors[200])[::-1]
-    assert compared == []
-    assert mask[rows].all()
-    assert scores.min() >= exact[100]
 
 
 def test_few_matches_are_compared_exactly(index: VectorIndex, vectors: np.ndarray, queries: np.ndarray) -> None:
@@ -188,7 +167,7 @@ def _manifest(recipe: str, *, items: int) -> IndexVersion:
         dimension=DIMENSION,
         items=items,
         index_key=recipe,
-        search_parameters=RECIPES.get(recipe, {}),
+        search_parameters=RECIPES[recipe],
         recall_at_10=RecallFigures(image=None, text=None, queries_image=0, queries_text=0),
         shards=("shard-0000",),
         files=(),

@@ -81,5 +81,5 @@ class EmbeddingSet(Document):
     head_sequence: int
     manifests: dict[str, str]  # dt -> manifest_id
     items: int
-    rows_digest: str  # of (item_id, embedding_key) in order of item_id: what an index depends on
+    rows_digest: str  # of the set of (item_id, embedding_key): what an index depends on
     blocks: tuple[EmbeddingBlock, ...]

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from vitrine.contracts.document import Document, StoredFile
+from vitrine.contracts.index_builds import IndexFigures, QuantizerChoice
 
 
 class RecallFigures(Document):
@@ -28,6 +29,8 @@ class IndexVersion(Document):
     """An immutable index over one embedding set; `manifest.json`, written last.
 
     `rows/part-*.parquet` hold `item_id` and `embedding_key` in row order: row i of the index is row i of the parts.
+    Shards hold one run of rows each, in order. What has a default is not known of versions that were built before it
+    was recorded.
     """
 
     index_version: str
@@ -41,6 +44,15 @@ class IndexVersion(Document):
     recall_at_10: RecallFigures
     shards: tuple[str, ...]
     files: tuple[StoredFile, ...]
+    recipe: str = ""  # by its name in docs/indexes.md
+    plan_id: str | None = None
+    quantizer: QuantizerChoice | None = None  # None: built whole
+    parts: int = 0
+    parts_encoded: int = 0  # by this build; the others were there
+    retrain_due: bool = False
+    retrain_reasons: tuple[str, ...] = ()
+    predicted: IndexFigures = IndexFigures()
+    measured: IndexFigures = IndexFigures()
 
 
 class ItemTable(Document):

@@ -19,17 +19,22 @@ _ITSELF_SCORE = 0.98  # quantized vectors are not quite as long as those they st
 
 
 def sample_items(object_store: ObjectStore, release: Release) -> list[str]:
-    """Returns some item ids of the release's index, from its first part of rows; none when it has no such part."""
+    """Returns some item ids from parts of rows all over the release's index; none when it has no such part."""
     import pyarrow.parquet as pq
 
     prefix = keys.index_prefix(release.catalog_id, release.index_version)
     index = IndexVersion.from_bytes(object_store.get_bytes(f"{prefix}/manifest.json"))
-    part = next((file.name for file in index.files if file.name.startswith("rows/")), None)
-    if part is None:
+    parts = [file.name for file in index.files if file.name.startswith("rows/")]
+    if not parts:
         return []
-    column = pq.read_table(io.BytesIO(object_store.get_bytes(f"{prefix}/{part}")), columns=["item_id"])["item_id"]
-    step = max(1, len(column) // SAMPLED_ITEMS)
-    return [column[row].as_py() for row in range(0, len(column), step)][:SAMPLED_ITEMS]
+    read = parts[:: max(1, len(parts) // SAMPLED_ITEMS)][:SAMPLED_ITEMS]
+    sampled: list[str] = []
+    for position, part in enumerate(read):
+        column = pq.read_table(io.BytesIO(object_store.get_bytes(f"{prefix}/{part}")), columns=["item_id"])["item_id"]
+        wanted = (position + 1) * SAMPLED_ITEMS // len(read) - position * SAMPLED_ITEMS // len(read)
+        step = max(1, len(column) // wanted)
+        sampled += [column[row].as_py() for row in range(0, len(column), step)][:wanted]
+    return sampled
 
 
 def check_replica(url: str, release: Release, samples: list[str]) -> None:

@@ -39,8 +39,28 @@ def embedding_set(catalog_id: str, embedding_set_id: str) -> str:
 
 
 def index_prefix(catalog_id: str, index_version: str) -> str:
-    """`shard-0000/index.faiss`, `rows/part-*.parquet`, `manifest.json` last."""
+    """`shard-0000-<attempt_id>/index.faiss`, `rows/part-*.parquet`, `manifest.json` last."""
     return f"{catalog_id}/indexes/{index_version}"
+
+
+def index_plan(catalog_id: str, plan_id: str) -> str:
+    """What a build of an index version is to do; its rows lie under the version's own prefix."""
+    return f"{catalog_id}/index_plans/{plan_id}.json"
+
+
+def quantizer_prefix(catalog_id: str, quantizer_id: str) -> str:
+    """A trained quantizer: `<attempt_id>/…`, `manifest.json` last."""
+    return f"{catalog_id}/quantizers/{quantizer_id}"
+
+
+def encoded_parts_prefix(catalog_id: str, quantizer_id: str) -> str:
+    """All parts that a quantizer encoded; they go before it does."""
+    return f"{catalog_id}/encoded_parts/{quantizer_id}"
+
+
+def encoded_part_prefix(catalog_id: str, quantizer_id: str, part_id: str) -> str:
+    """One encoded part: `<attempt_id>/…`, `part.json` last."""
+    return f"{encoded_parts_prefix(catalog_id, quantizer_id)}/{part_id}"
 
 
 def item_table_prefix(catalog_id: str, item_table_id: str) -> str:

@@ -7,6 +7,7 @@ S3 servers get those wrong, see docs/adr/0002).
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ import botocore.exceptions
 from vitrine.errors import ObjectCorruptError, ObjectMissingError, StorageError
 
 MAX_ATTEMPTS = 5
+_session_lock = threading.Lock()
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 
 
@@ -207,10 +209,9 @@ class ObjectStore:
         if self._opened is None:
             with self._lock:
                 if self._opened is None:
-                    self._opened = boto3.session.Session().client(
-                        "s3",
-                        **self._connection,
-                        config=botocore.config.Config(
+                    self._opened = _new_client(
+                        self._connection,
+                        botocore.config.Config(
                             s3={"addressing_style": "path"},
                             connect_timeout=self._timeout_s,
                             read_timeout=self._timeout_s,
@@ -259,6 +260,20 @@ def file_sha256(path: Path) -> str:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _new_client(connection: dict[str, Any], config: botocore.config.Config) -> Any:
+    """Makes a client of the process's session, one at a time: a session's own set-up is not thread-safe.
+
+    A session of its own would parse botocore's descriptions again for each client, a third of a second.
+    """
+    with _session_lock:
+        return _session().client("s3", **connection, config=config)
+
+
+@functools.cache
+def _session() -> boto3.session.Session:
+    return boto3.session.Session()
 
 
 def _code(error: botocore.exceptions.ClientError) -> str:

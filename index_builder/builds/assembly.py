@@ -1,0 +1,191 @@
+"""The last step of a build: shards from parts, tuned, checked against the embedding set, and committed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from index_builder.builds.memory import record_peak, recorded_peaks, watched_memory
+from index_builder.builds.planned_recipe import planned_recipe
+from index_builder.builds.planned_rows import PlannedRows
+from index_builder.builds.plans import read_plan
+from index_builder.builds.shards import make_shards
+from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
+from index_builder.curve_plot import PLOT_FILE, draw_curve
+from index_builder.held_out import held_out_queries
+from index_builder.planning.opened_memory import measure_opened_memory
+from index_builder.tuning import TunedSearch, TuningGoal, tune_search
+from index_builder.vectors import RowVectors
+from vitrine.connections import open_ledger, open_object_store
+from vitrine.contracts.document import StoredFile
+from vitrine.contracts.index_builds import IndexFigures, IndexPlan
+from vitrine.contracts.releases import IndexVersion, RecallFigures
+from vitrine.embedding_sets import read_embedding_set
+from vitrine.errors import ContractError
+from vitrine.identity import attempt_id
+from vitrine.provenance import describe_run
+from vitrine.scratch import scratch_folder
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore, keys
+from vitrine.storage.object_store import file_sha256
+from vitrine.vector_index import VectorIndex
+
+_ROUND_TRIPS = 200
+_LEAST_COSINE = 0.9  # of a row to its own vector; 8 bits leave 0.9999, so less means another row's vector
+_LEAST_MEASURED_BYTES = 64 << 20  # the memory of less is lost in that of the process, and costs a second to ask
+_NOT_MEASURED = RecallFigures(image=None, text=None, queries_image=0, queries_text=0)
+
+
+def assemble_index(
+    settings: Settings, *, catalog_id: str, plan_id: str, provenance: Mapping[str, str] | None = None
+) -> str:
+    """Makes the index version of a plan whose parts are encoded; returns the index version.
+
+    Killed at any point, it starts over when run again and ends with the same version, rows and recall.
+
+    Args:
+        provenance: `dag_id` and `dag_run_id` of the run that asked.
+
+    Raises:
+        GateError: the index does not reach the recall target; the message names the best.
+        ContractError: the rows of the index are not those of the embedding set.
+        ObjectMissingError: a part was not encoded.
+    """
+    object_store = open_object_store(settings)
+    plan = read_plan(object_store, catalog_id, plan_id)
+    if find_index_version(object_store, catalog_id, plan.index_version) is not None:
+        return plan.index_version
+    attempt = attempt_id()
+    # Graphs built by several threads differ in their bytes, so each attempt has shard keys of its own.
+    shards = tuple(f"shard-{number:04d}-{attempt}" for number in range(len(plan.shards)))
+    with closing(open_ledger(settings)) as ledger, scratch_folder(settings, "build") as folder:
+        with watched_memory() as peak:
+            rows = PlannedRows(object_store, plan, folder)
+            vectors = RowVectors.write(folder / "vectors.npy", rows.halves(), dimension=plan.dimension)
+            make_shards(settings, object_store, plan, vectors, names=shards, folder=folder)
+            manifest = _manifest(plan, shards)
+            opened = VectorIndex.open_folders([folder / shard for shard in shards], index_version=plan.index_version)
+            tuned = _tuned(settings, object_store, plan, opened, rows=rows, vectors=vectors)
+            _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
+        record_peak(ledger, plan, step="assemble", peak=peak)
+        files = _write_files(folder, plan, tuned, shards)
+        measured = _measured([folder / shard for shard in shards], tuned, recorded_peaks(ledger, plan))
+        manifest = manifest.model_copy(
+            update={
+                "search_parameters": tuned.search_parameters,
+                "recall_at_10": tuned.recall,
+                "files": files,
+                "measured": measured,
+            }
+        )
+        prefix = keys.index_prefix(catalog_id, plan.index_version)
+        planned = {part.rows_file.name for part in plan.parts}
+        for file in files:
+            if file.name not in planned:  # rows went up with the plan
+                object_store.put_file(f"{prefix}/{file.name}", folder / file.name)
+        made = describe_run(provenance, packages=("faiss-cpu", "numpy"))
+        commit_index_version(object_store, ledger, manifest, attempt=attempt, provenance=made)
+    print(f"{catalog_id}: index {plan.index_version}, {plan.items:,} items, {manifest.index_key}", file=sys.stderr)
+    return plan.index_version
+
+
+def _manifest(plan: IndexPlan, shards: tuple[str, ...]) -> IndexVersion:
+    """Returns the manifest as far as the plan settles it."""
+    recipe = planned_recipe(plan)
+    choice = plan.quantizer
+    return IndexVersion(
+        index_version=plan.index_version,
+        catalog_id=plan.catalog_id,
+        fingerprint=plan.fingerprint,
+        embedding_set_id=plan.embedding_set_id,
+        dimension=plan.dimension,
+        items=plan.items,
+        index_key=recipe.index_key,
+        search_parameters={},
+        recall_at_10=_NOT_MEASURED,
+        shards=shards,
+        files=(),
+        recipe=recipe.name,
+        plan_id=plan.plan_id,
+        quantizer=choice,
+        parts=len(plan.parts),
+        parts_encoded=len(plan.parts) - plan.parts_standing if choice else 0,
+        retrain_due=bool(choice and choice.reused and choice.reasons),
+        retrain_reasons=choice.reasons if choice and choice.reused else (),
+        predicted=plan.predicted,
+    )
+
+
+def _tuned(
+    settings: Settings,
+    object_store: ObjectStore,
+    plan: IndexPlan,
+    opened: VectorIndex,
+    *,
+    rows: PlannedRows,
+    vectors: RowVectors,
+) -> TunedSearch:
+    goal = TuningGoal(recall_target=plan.recall_target)
+    images, texts = held_out_queries(
+        settings,
+        object_store,
+        read_embedding_set(object_store, plan.catalog_id, plan.embedding_set_id),
+        item_ids=rows.item_ids,
+        vectors=vectors,
+        count=goal.queries,
+        seed=goal.seed,
+    )
+    index_key = planned_recipe(plan).index_key
+    return tune_search(opened, goal, vectors, images=images, texts=texts, index_key=index_key)
+
+
+def _check_round_trip(opened: VectorIndex, rows: PlannedRows, *, seed: int) -> None:
+    """Checks on a sample that row i of the index holds the vector of the item in row i, read from its block again."""
+    drawn = np.random.default_rng(seed).choice(opened.items, size=min(_ROUND_TRIPS, opened.items), replace=False)
+    sample = np.sort(drawn).astype(np.int64)
+    stored = np.stack([opened.reconstruct(int(row)) for row in sample])
+    cosines = np.einsum("nd,nd->n", stored, rows.vectors(sample))
+    wrong = np.flatnonzero(cosines < _LEAST_COSINE)
+    if len(wrong):
+        row = int(sample[wrong[0]])
+        raise ContractError(
+            f"index {opened.index_version}: {len(wrong)} of {len(sample)} sampled rows do not hold their item's vector "
+            f"(first: row {row}, item {rows.item_ids(sample[wrong[:1]])[0]!r}, cosine {cosines[wrong[0]]:.3f}); "
+            "the rows are out of order: build again"
+        )
+
+
+def _measured(shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) -> IndexFigures:
+    """Returns what the index costs; its memory by opening it in a process of its own, where that tells anything."""
+    disk_bytes = sum(path.stat().st_size for shard in shards for path in shard.glob("*.faiss"))
+    opened = measure_opened_memory(shards) if disk_bytes >= _LEAST_MEASURED_BYTES else None
+    return IndexFigures(
+        memory_bytes=opened.anonymous_bytes if opened else None,
+        mapped_bytes=max(0, opened.file_bytes - opened.anonymous_bytes) if opened else None,
+        disk_bytes=disk_bytes,
+        recall=tuned.recall.worst,
+        cpu_ms=tuned.cpu_ms,
+        build_peak_bytes=max(peaks, default=None),
+    )
+
+
+def _write_files(folder: Path, plan: IndexPlan, tuned: TunedSearch, shards: Sequence[str]) -> tuple[StoredFile, ...]:
+    """Writes what stands beside the index and returns all files of the version."""
+    (folder / shards[0] / CURVE_FILE).write_text(json.dumps(tuned.curve_rows(), indent=1), encoding="utf-8")
+    if len(tuned.curve) > 1:
+        title = f"{plan.catalog_id}: {plan.recipe['index_key']}, {plan.items:,} items"
+        plot = folder / shards[0] / PLOT_FILE
+        draw_curve(tuned, recall_target=plan.recall_target, title=title, path=plot)
+    names = [str(path.relative_to(folder)) for shard in shards for path in sorted((folder / shard).rglob("*"))]
+    return (
+        *(
+            StoredFile(name=name, size_bytes=(folder / name).stat().st_size, sha256=file_sha256(folder / name))
+            for name in names
+        ),
+        *(part.rows_file for part in plan.parts),
+    )

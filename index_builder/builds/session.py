@@ -1,0 +1,43 @@
+"""The Spark session that encodes parts; one that is active already is shared."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vitrine.settings import Settings
+from vitrine.spark_configuration import failed_job, spark_configuration
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@contextmanager
+def spark_session(settings: Settings, *, name: str) -> Iterator[SparkSession]:
+    """Yields a session on `settings.spark_master` and stops it at the end, unless it was there before.
+
+    Raises:
+        VitrineError: the job failed; of the class that a worker raised, where one did.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    python = os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(settings.spark_master).appName(name)
+    for key, value in spark_configuration(settings, python=python).items():
+        builder = builder.config(key, value)
+    try:
+        spark = active or builder.getOrCreate()
+        spark.sparkContext.setLogLevel("ERROR")
+        try:
+            yield spark
+        finally:
+            if active is None:
+                spark.stop()
+    except (PySparkException, Py4JError) as error:
+        raise failed_job(str(error)) from error

@@ -1,0 +1,1 @@
+"""Planning: which recipe fits a catalog, predicted from calibrated measurements."""

@@ -1,0 +1,41 @@
+"""What a build makes under its settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from index_builder.planning.choosing import choose_for
+from vitrine.errors import SettingsError
+from vitrine.settings import Settings
+
+
+def test_small_catalogs_are_searched_exactly() -> None:
+    chosen = choose_for(Settings(), items=2_000, dimension=128)
+
+    assert (chosen.recipe.index_key, chosen.shards) == ("Flat", 1)
+    assert chosen.predicted.disk_bytes == 2_000 * 4 * 128
+
+
+def test_memory_decides_between_a_graph_and_lists() -> None:
+    plenty = choose_for(Settings(), items=1_000_000, dimension=512)
+    little = choose_for(Settings(index_memory="200M"), items=1_000_000, dimension=512)
+
+    assert plenty.recipe.name == "hnsw-sq8"
+    assert little.recipe.refines
+    assert little.predicted.memory_bytes < 200_000_000
+
+
+def test_limits_that_no_recipe_keeps_are_refused_with_the_whole_plan() -> None:
+    with pytest.raises(SettingsError, match="hnsw-sq8"):
+        choose_for(Settings(index_memory="1M"), items=1_000_000, dimension=512)
+
+
+def test_a_recipe_by_name_gets_the_lists_that_suit_the_catalog_and_a_key_stays_as_it_is() -> None:
+    named = choose_for(Settings(index_key="ivf-sq8"), items=1_000_000, dimension=512)
+    keyed = choose_for(Settings(index_key="IVF100,SQ8"), items=1_000_000, dimension=512)
+    other = choose_for(Settings(index_key="SQfp16"), items=1_000_000, dimension=512)
+
+    assert named.recipe.index_key == "IVF4096,SQ8"
+    assert keyed.recipe.index_key == "IVF100,SQ8"
+    assert keyed.predicted.disk_bytes is not None
+    assert other.predicted.disk_bytes is None  # nothing is calibrated for it

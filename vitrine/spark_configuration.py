@@ -1,0 +1,83 @@
+"""How Spark is configured on this machine and on a cluster: for the sessions of the stages and for spark-submit.
+
+It must hold before the JVM starts, so spark-submit is handed the same. Nothing here imports Spark.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from vitrine import errors
+from vitrine.settings import Settings
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+# What a Python worker raised, as Spark quotes it: the last line of its traceback.
+_WORKER_ERROR = re.compile(r"^(?:vitrine\.errors\.)(\w+): (.*?)(?=^\s*at |^\s*$|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def spark_configuration(settings: Settings, *, python: str) -> dict[str, str]:
+    """Returns Spark's configuration.
+
+    Args:
+        python: that runs the workers.
+    """
+    configuration = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.executor.memory": settings.spark_executor_memory,
+        "spark.pyspark.python": python,
+        # Shuffles are sized by the job: coalescing them would fetch all images of a small day in one task.
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.shuffle.partitions": str(settings.spark_partitions),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "256",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.artifact.isolation.enabled": "false",
+        # Executors run the library of this checkout where it is not installed, as on this machine.
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(_python_path()),
+    }
+    if _on_this_machine(settings.spark_master):
+        configuration |= {
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            # Jobs of a minute spend a good part of it compiling otherwise; on a cluster they run for hours.
+            # One tier alone has 48 MB for its code, which mining twice in one process filled: the JVM then interprets.
+            "spark.driver.extraJavaOptions": (
+                "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=192m -XX:+UseSerialGC -Xshare:auto"
+            ),
+        }
+    return configuration
+
+
+def failed_job(text: str) -> errors.VitrineError:
+    """Returns what a failed Spark job is raised as.
+
+    Args:
+        text: of Spark's own error.
+
+    Returns:
+        What a worker raised, of its own class, or a `VitrineError` that quotes Spark.
+    """
+    if (found := _WORKER_ERROR.search(text)) is not None:
+        kind = getattr(errors, found[1], errors.VitrineError)
+        message = " ".join(found[2].split())
+        return kind(message) if kind is not errors.ImageError else errors.VitrineError(message)
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return errors.VitrineError(
+        f"the Spark job failed: {' '.join(lines[:3])[:2000]}; see the log above, and run it again: what was "
+        "committed is kept"
+    )
+
+
+def _python_path() -> list[str]:
+    root = str(Path(__file__).resolve().parent.parent)
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != root]
+    return [root, *others]
+
+
+def _on_this_machine(master: str) -> bool:
+    return master.startswith("local") or urlsplit(master).hostname in _LOOPBACK
