@@ -8,6 +8,7 @@ from typing import get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.near_duplicates import near_components
@@ -42,11 +43,12 @@ class GroupKeys:
                 self._present[name][rows] = self._present["embedding_key"][rows]
                 continue
             column = table[name].combine_chunks()
-            present = column.is_valid().to_numpy(zero_copy_only=False)
-            self._present[name][rows] = present
-            keys[rows][present] = (
-                hash_keys(column.drop_null()) if name != "parent_id" else text_keys(column.drop_null())
-            )
+            # A blank key is none: manifests of before have blank `parent_id`s, which are no product together.
+            present = pc.fill_null(pc.not_equal(column, ""), False)
+            texts = column.filter(present)
+            mask = present.to_numpy(zero_copy_only=False)
+            self._present[name][rows] = mask
+            keys[rows][mask] = text_keys(texts) if name == "parent_id" else hash_keys(texts)
 
     def write(self, folder: Path, *, max_distance: int) -> tuple[dict[GroupKind, int], list[str]]:
         """Groups all rows; returns how many groups there are of each kind, and the files' names.
@@ -92,16 +94,19 @@ class GroupKeys:
 
 
 def joined(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Returns the finest grouping that holds two others, each named by its smallest row: (items,), uint32."""
-    groups = np.arange(len(one), dtype=np.uint32)
+    """Returns the finest grouping that holds two others; all are named by smallest rows: (items,), uint32.
+
+    Of two names that a row joins, the larger points to the smaller, and pointers are followed to their ends: so a
+    chain of groups takes as many rounds as its length has digits, not as it has rows (Shiloach and Vishkin, 1982).
+    """
+    names = np.arange(len(one), dtype=np.uint32)
     while True:
-        before = groups
-        for members in (one, other):
-            smallest = np.full(len(one), len(one), dtype=np.uint32)
-            np.minimum.at(smallest, members, groups)
-            groups = smallest[members]
-        if np.array_equal(groups, before):
-            return groups
+        left, right = names[one], names[other]
+        if np.array_equal(left, right):
+            return left
+        np.minimum.at(names, np.maximum(left, right), np.minimum(left, right))
+        while not np.array_equal(names, ends := names[names]):
+            names = ends
 
 
 def _first_of_each(keys: NDArray[np.unsignedinteger]) -> NDArray[np.uint32]:

@@ -44,22 +44,23 @@ def nearest_groups(
     The group of `own_row` is left out. While groups are missing, the index is asked for more rows, of none of the
     groups that were met: each ask meets another one, so top_k come back whenever so many groups have an allowed row.
     """
-    own_group = set() if own_row is None else {int(groups.groups[own_row])}
-    met = set(own_group)
+    met = set() if own_row is None else {int(groups.groups[own_row])}
+    leaving = set(met)
     best: list[tuple[float, int]] = []
-    candidates, wanted = allowed, _ROWS_A_GROUP * top_k + (own_row is not None)
+    candidates, left_out, wanted = allowed, 0, _ROWS_A_GROUP * top_k + (own_row is not None)
     while True:
         available = index.items if candidates is None else candidates.count
-        scores, rows = _search(vector, index, wanted=min(wanted, _MOST_ROWS), allowed=candidates)
-        fresh: set[int] = set()
+        scores, rows = _search(vector, index, wanted=min(wanted, _MOST_ROWS), allowed=candidates, left_out=left_out)
         for score, row, group in zip(scores.tolist(), rows.tolist(), groups.of(rows).tolist(), strict=True):
-            if group not in met and group not in fresh:
-                fresh.add(group)
+            if group not in met:
+                met.add(group)
+                leaving.add(group)
                 best.append((score, row))
         if len(best) >= top_k or len(rows) == available:
             break
-        met |= fresh
-        candidates = (candidates or every_row(index.items)).without(groups.members(sorted(fresh | own_group)))
+        members = groups.members(sorted(leaving))
+        candidates, left_out = (candidates or every_row(index.items)).without(members), left_out + len(members)
+        leaving.clear()
         wanted *= 2
     # An approximate search may find a nearer row late. Of equal scores the one that was found first stands first.
     best.sort(key=lambda found: -found[0])
@@ -68,10 +69,10 @@ def nearest_groups(
 
 
 def _search(
-    vector: NDArray[np.float32], index: VectorIndex, *, wanted: int, allowed: RowSet | None
+    vector: NDArray[np.float32], index: VectorIndex, *, wanted: int, allowed: RowSet | None, left_out: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     available = index.items if allowed is None else allowed.count
     if not available:
         return np.empty(0, np.float32), np.empty(0, np.int64)
-    scores, rows = index.search(vector[None, :], top_k=min(wanted, available), allowed=allowed)
+    scores, rows = index.search(vector[None, :], top_k=min(wanted, available), allowed=allowed, left_out=left_out)
     return scores[0][rows[0] >= 0], rows[0][rows[0] >= 0]

@@ -104,6 +104,8 @@ def _read_columns(item: dict[str, Any], row: Row, faults: list[str]) -> None:
             item[name] = reader(value)
         except WrongType as error:
             faults.append(f"{name}: {error}")
+    if not item.get("parent_id"):
+        item.pop("parent_id", None)  # blank: of no product, or all such items would be views of one
     try:
         delivered = row.values.get("attributes")
         unknown = {name: value for name, value in row.values.items() if name not in _KNOWN}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from contextlib import closing
 
 from deploy.local.configuration import Configuration
@@ -15,15 +15,16 @@ PATH = "/vitrine/promotions"  # the route of Airflow's plugin
 def register_webhook(configuration: Configuration) -> bool:
     """Brings MLflow's webhook to the address and the secret of this platform; tells whether anything had to change.
 
-    A webhook shows its secret to nobody, so its description bears a digest of the one that it was given. Where a person
-    chose the empty secret there is no webhook.
+    A webhook shows its secret to nobody, so its description bears a digest of the one that it was given; keyed, since
+    MLflow shows it to whoever asks, and a secret that a person chose could be guessed from it. Where a person chose the
+    empty secret there is no webhook.
 
     Raises:
         MlflowError: MLflow refused, or does not answer.
     """
     secret = configuration.webhook_secret
     url = f"{configuration.airflow_url}{PATH}"
-    description = f"Tells Airflow that an alias has moved. Made by `make up`; secret {_digest(secret)}."
+    description = f"Tells Airflow that an alias has moved. Made by `make up`; secret {_digest(configuration)}."
     with closing(MlflowApi(configuration.mlflow_url)) as registry:
         ours = [webhook for webhook in registry.webhooks() if webhook.name == NAME]
         kept = ours[:1] if secret else []
@@ -41,5 +42,6 @@ def register_webhook(configuration: Configuration) -> bool:
         return True
 
 
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()[:12]
+def _digest(configuration: Configuration) -> str:
+    key = configuration.credentials.webhook_secret.encode()
+    return hmac.new(key, configuration.webhook_secret.encode(), "sha256").hexdigest()[:12]

@@ -27,7 +27,7 @@ def test_rows_are_grouped_as_a_row_by_row_reference_groups_them(seed: int, tmp_p
                 "embedding_key": sha256_hex(f"vector {generator.integers(0, 250)}".encode()),
                 "image_sha256": None if generator.random() < 0.2 else sha256_hex(f"picture {picture}".encode()),
                 "perceptual_hash": None if generator.random() < 0.3 else f"{near:016x}",
-                "parent_id": None if generator.random() < 0.2 else f"product {generator.integers(0, 60)}",
+                "parent_id": [None, "", f"product {generator.integers(0, 60)}"][generator.choice(3, p=[0.1, 0.1, 0.8])],
             }
         )
     keys = GroupKeys(tmp_path / "keys", items=len(rows))
@@ -51,6 +51,22 @@ def test_two_groupings_are_joined_by_what_they_share() -> None:
     assert joined(one, other).tolist() == [0, 0, 0, 0, 0, 5, 5]
 
 
+def test_a_chain_of_groups_is_joined_in_few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = np.random.default_rng(4).permutation(4_096)  # of a row in the chain; each group is a link
+    compared: list[int] = []
+
+    def counted(one: np.ndarray, other: np.ndarray) -> bool:
+        compared.append(len(one))
+        return bool((one == other).all())
+
+    monkeypatch.setattr(np, "array_equal", counted)
+
+    groups = joined(_named_by_smallest(place // 2), _named_by_smallest((place + 1) // 2))
+
+    assert set(groups.tolist()) == {0}
+    assert len(compared) <= 150  # 1,685 where a name goes on by one link a round
+
+
 def test_a_key_of_a_hash_is_its_beginning_and_of_another_text_a_hash() -> None:
     hashes = pa.array(["00000000000000ff" + "0" * 48, "f" * 64])
     short = pa.array(["00000000000000ff"])
@@ -64,6 +80,11 @@ def test_a_key_of_a_hash_is_its_beginning_and_of_another_text_a_hash() -> None:
     assert hash_keys(pa.array([], pa.string())).tolist() == []
 
 
+def _named_by_smallest(labels: np.ndarray) -> np.ndarray:
+    _, smallest, places = np.unique(labels, return_index=True, return_inverse=True)
+    return smallest[places].astype(np.uint32)
+
+
 def _reference(rows: list[dict[str, str | None]]) -> tuple[list[int], list[int]]:
     images: DisjointSets[int] = DisjointSets()
     products: DisjointSets[int] = DisjointSets()
@@ -75,7 +96,7 @@ def _reference(rows: list[dict[str, str | None]]) -> tuple[list[int], list[int]]
             same = (one[name] is not None and one[name] == another[name] for name in ("embedding_key", "image_sha256"))
             if is_near or any(same):
                 images.join(place, other)
-            if one["parent_id"] is not None and one["parent_id"] == another["parent_id"]:
+            if one["parent_id"] and one["parent_id"] == another["parent_id"]:
                 products.join(place, other)
     places = range(len(rows))
     return [images.name_of(place) for place in places], [products.name_of(place) for place in places]

@@ -78,10 +78,13 @@ def _lone_front(*, body_timeout_s: float) -> Iterator[int]:
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-c", _LONE_FRONT, str(body_timeout_s)]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    yield int(process.stdout.readline())
-    process.terminate()
-    assert process.wait(timeout=300) == 0
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        status = process.wait(timeout=300)
+    assert status == 0
 
 
 def _send(port: int, head: str, body: bytes = b"") -> socket.socket:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import faiss
 import numpy as np
 import pytest
@@ -23,30 +25,35 @@ def vectors() -> np.ndarray:
     generator = np.random.default_rng(3)
     centers = generator.standard_normal((80, DIMENSION))
     drawn = centers[_groups() % 80] + 0.05 * generator.standard_normal((ITEMS, DIMENSION))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return _unit(drawn)
 
 
 @pytest.fixture(scope="module", params=["Flat", "HNSW16"])
 def index(request: pytest.FixtureRequest, vectors: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> VectorIndex:
-    folder = tmp_path_factory.mktemp("index")
-    (folder / "shard-0000").mkdir()
-    built = faiss.index_factory(DIMENSION, request.param, faiss.METRIC_INNER_PRODUCT)
-    built.add(vectors)
-    faiss.write_index(built, str(folder / "shard-0000" / INDEX_FILE))
-    manifest = IndexVersion(
-        index_version="index-1",
-        catalog_id="shop",
-        fingerprint="f",
-        embedding_set_id="embeddings-1",
-        dimension=DIMENSION,
-        items=ITEMS,
-        index_key=request.param,
-        search_parameters={"ef_search": 2_000} if request.param.startswith("HNSW") else {},
-        recall_at_10=RecallFigures(image=None, text=None, queries_image=0, queries_text=0),
-        shards=("shard-0000",),
-        files=(),
+    parameters = {"ef_search": 2_000} if request.param.startswith("HNSW") else {}
+    return _opened(tmp_path_factory.mktemp("index"), vectors, request.param, parameters)
+
+
+def test_a_group_of_more_rows_than_a_walk_is_wide_hides_none_of_the_nearest_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the catalog had millions of items: the walk must find the groups, no second search makes up for it.
+    monkeypatch.setattr("vitrine.vector_index.index._EXACT_MATCHES", 0)
+    monkeypatch.setattr(VectorIndex, "_completed", lambda self, queries, scores, rows, **_: (scores, rows))
+    generator = np.random.default_rng(11)
+    centers = generator.standard_normal((200, 24))
+    drawn = centers[generator.integers(0, 200, 8_000)] + 0.6 * generator.standard_normal((8_000, 24))
+    drawn[:300] = drawn[0] + 0.02 * generator.standard_normal((300, 24))
+    vectors = _unit(drawn)
+    index = _opened(tmp_path, vectors, "HNSW32", {"ef_search": 32})
+    groups = np.where(np.arange(8_000) < 300, 0, np.arange(8_000)).astype(np.uint32)
+
+    _, rows = nearest_groups(
+        vectors[7], index, RowGroups("image", groups, sort_rows(groups)), top_k=10, allowed=None, own_row=7
     )
-    return VectorIndex.open(folder, manifest)
+
+    expected = 300 + np.argsort(-vectors[300:] @ vectors[7])[:10]
+    assert len(set(rows.tolist()) & set(expected.tolist())) >= 8
 
 
 def _groups() -> np.ndarray:
@@ -109,3 +116,28 @@ def test_without_groups_only_the_item_itself_is_left_out(index: VectorIndex, vec
     expected = np.sort(np.delete(vectors @ vectors[9], 9))[::-1][:5]
     assert 9 not in rows
     assert np.allclose(scores, expected, atol=1e-5)
+
+
+def _opened(folder: Path, vectors: np.ndarray, index_key: str, search_parameters: dict[str, int]) -> VectorIndex:
+    (folder / "shard-0000").mkdir()
+    built = faiss.index_factory(vectors.shape[1], index_key, faiss.METRIC_INNER_PRODUCT)
+    built.add(vectors)
+    faiss.write_index(built, str(folder / "shard-0000" / INDEX_FILE))
+    manifest = IndexVersion(
+        index_version="index-1",
+        catalog_id="shop",
+        fingerprint="f",
+        embedding_set_id="embeddings-1",
+        dimension=vectors.shape[1],
+        items=len(vectors),
+        index_key=index_key,
+        search_parameters=search_parameters,
+        recall_at_10=RecallFigures(image=None, text=None, queries_image=0, queries_text=0),
+        shards=("shard-0000",),
+        files=(),
+    )
+    return VectorIndex.open(folder, manifest)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -100,12 +100,13 @@ def test_similar_items_of_other_products_leave_out_the_items_own(shop: ShopWindo
     assert sorted(parents) == sorted(f"parent-{product}" for product in range(30) if product != 3)
 
 
-def test_a_form_asks_for_one_item_of_each_picture(shop: ShopWindow) -> None:
-    form = {"text": "red", "top_k": "6", "dedupe": "image"}
+def test_a_form_asks_for_one_item_of_each_product(shop: ShopWindow) -> None:
+    form = {"item_id": "item/6", "catalog": "plain", "top_k": "60", "dedupe": "product"}
 
     answer = shop.client.post("/v1/search", data=form, content_type="multipart/form-data")
 
-    assert len({one["item_id"] for one in answer.json["results"]}) == 6
+    parents = [one["parent_id"] for one in answer.json["results"]]
+    assert sorted(parents) == sorted(f"parent-{product}" for product in range(30) if product != 3)
 
 
 def test_a_release_of_before_says_that_it_knows_no_groups(shop: ShopWindow, monkeypatch: pytest.MonkeyPatch) -> None:

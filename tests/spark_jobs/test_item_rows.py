@@ -96,6 +96,11 @@ def test_whole_numbers_are_ids_too() -> None:
     assert judge(SOUND | {"item_id": 42, "parent_id": 7})["item_id"] == "42"
 
 
+@pytest.mark.parametrize("parent_id", [None, "", "  "])
+def test_a_blank_parent_is_none(parent_id: str | None) -> None:
+    assert judge(SOUND | {"parent_id": parent_id}) == judge(SOUND)
+
+
 @pytest.mark.parametrize("uri", [None, "", " "])
 def test_a_row_without_a_uri_is_missing_its_uri(uri: str | None) -> None:
     assert verdict({"item_id": "a", "image_uri": uri})[0] == "missing_image_uri"

@@ -45,7 +45,7 @@ class SearchRequest(ApiModel):
     filters: dict[str, Any] | None = Field(
         None,
         description='Column to value, list of values, or range: {"category": "dress", "color": ["red", "blue"], '
-        '"price": {"gte": 10, "lt": 50}}. Joined by AND.',
+        '"price": {"gte": 10, "lt": 50}}. Joined by AND; at most 1,000 values in all lists.',
     )
     dedupe: Literal["image", "product"] | None = Field(None, description=DEDUPE)
 

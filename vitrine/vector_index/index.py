@@ -93,6 +93,7 @@ class VectorIndex:
         top_k: int,
         allowed: RowSet | NDArray[Any] | None = None,
         parameters: Mapping[str, int] | None = None,
+        left_out: int = 0,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Finds the nearest rows of each query.
 
@@ -102,6 +103,7 @@ class VectorIndex:
             allowed: a row set, a mask (items,), bool, or row ids: only these rows may come back. Whenever top_k rows
                 are allowed, top_k come back.
             parameters: instead of the tuned ones, for tuning.
+            left_out: rows right around the queries that are not allowed, where the caller knows of them.
 
         Returns:
             scores: (n, top_k), float32, cosine similarity, descending; -inf where fewer rows exist.
@@ -123,8 +125,8 @@ class VectorIndex:
             return self.search_exactly(queries, top_k=top_k, rows=matches.ids)
         if matches is not None and matches.count == self.items:
             matches = None
-        scores, rows = self._walk(queries, top_k, matches, parameters=parameters)
-        return self._completed(queries, scores, rows, matches=matches, parameters=parameters)
+        scores, rows = self._walk(queries, top_k, matches, parameters=parameters, left_out=left_out)
+        return self._completed(queries, scores, rows, matches=matches, parameters=parameters, left_out=left_out)
 
     def search_exactly(
         self, queries: NDArray[np.float32], *, top_k: int, rows: NDArray[np.int64]
@@ -159,6 +161,7 @@ class VectorIndex:
         matches: RowSet | None,
         *,
         parameters: Mapping[str, int],
+        left_out: int,
         widest: bool = False,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Asks every shard, and merges their answers."""
@@ -169,7 +172,7 @@ class VectorIndex:
             if matches is not None:
                 bits = matches.bits_of(shard.first_row, shard.items)
                 selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
-            scores, rows = shard.search(queries, Walk(parameters, top_k, kept, selector, widest))
+            scores, rows = shard.search(queries, Walk(parameters, top_k, kept, selector, widest, left_out))
             rows = np.where(rows < 0, -1, rows + shard.first_row)
             scores = np.where(rows < 0, -np.inf, scores)
             best = best_of(best, (scores, rows), top_k=top_k)
@@ -183,12 +186,15 @@ class VectorIndex:
         *,
         matches: RowSet | None,
         parameters: Mapping[str, int],
+        left_out: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Answers the queries that came back short again: visiting all that can be visited, then exactly."""
         top_k = rows.shape[1]
         wanted = min(top_k, self.items if matches is None else matches.count)
         if len(short := np.flatnonzero((rows >= 0).sum(axis=1) < wanted)):
-            scores[short], rows[short] = self._walk(queries[short], top_k, matches, parameters=parameters, widest=True)
+            scores[short], rows[short] = self._walk(
+                queries[short], top_k, matches, parameters=parameters, left_out=left_out, widest=True
+            )
         if len(short := np.flatnonzero((rows >= 0).sum(axis=1) < wanted)):
             everything = np.arange(self.items, dtype=np.int64) if matches is None else matches.ids
             scores[short], rows[short] = self.search_exactly(queries[short], top_k=top_k, rows=everything)

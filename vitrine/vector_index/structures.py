@@ -25,6 +25,7 @@ class Walk:
         kept: share of the rows that the selector lets through: a search visits the more, the fewer it keeps.
         selector: a faiss IDSelector, or None for all rows.
         widest: visit all that the structure can visit.
+        left_out: rows right around the queries that the selector keeps out, where the caller knows of them.
     """
 
     tuned: Mapping[str, int]
@@ -32,6 +33,7 @@ class Walk:
     kept: float = 1.0
     selector: Any = None
     widest: bool = False
+    left_out: int = 0
 
     def setting(self, name: str) -> int:
         """Returns a search parameter."""
@@ -90,8 +92,10 @@ class _Graph:
         ef_search = walk.setting("ef_search")
         # A walk that keeps one row in ten has to visit about ten times as many to find as many.
         widened = _WIDEST_EF_SEARCH if walk.widest else min(int(ef_search / walk.kept), _WIDEST_EF_SEARCH)
+        # Rows that are left out take up places of the walk, and none of the answer.
+        left_out = min(walk.left_out, _WIDEST_EF_SEARCH * (8 if walk.widest else 1))
         return faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
-            efSearch=max(ef_search, widened, walk.top_k), **walk.selecting
+            efSearch=max(ef_search, widened, walk.top_k) + left_out, **walk.selecting
         )
 
 
