@@ -1,0 +1,124 @@
+"""The process of one system: `python -m benchmarks.index_comparison.worker '<system as JSON>'`.
+
+Takes one command a line from standard input and answers each by one line of JSON. Runs in this project's environment or
+in that of the peers, so it imports nothing but numpy until it knows its system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+BATCH_ROWS = 8_192
+
+
+class Searchable(Protocol):
+    """What a process does for its system."""
+
+    def build(self, vectors: Any, folder: Path) -> dict[str, float]:
+        """Builds from (n, dimension) float16 rows on disk; returns CPU seconds by phase."""
+
+    def open(self, folder: Path) -> tuple[str, ...]:
+        """Opens what was built; returns the names of its search parameters."""
+
+    def prepare(self, setting: dict[str, int], allowed: Any) -> None:
+        """Takes the setting, and the rows allowed (a mask or None), of the next searches."""
+
+    def search(self, query: Any, top_k: int) -> Any:
+        """Returns the rows of one query: (top_k,)."""
+
+
+def batches(vectors: Any, *, start: int = 0, stop: int | None = None) -> Iterator[Any]:
+    """Yields rows as an index takes them: (n, dimension), float32, unit L2 norm."""
+    for first in range(start, len(vectors) if stop is None else stop, BATCH_ROWS):
+        batch = np.asarray(vectors[first : min(first + BATCH_ROWS, stop or len(vectors))], dtype=np.float32)
+        yield batch / np.linalg.norm(batch, axis=1, keepdims=True)
+
+
+def phase_clock() -> float:
+    """CPU seconds of this process so far, all threads."""
+    return time.process_time()
+
+
+def anonymous_bytes(pid: int | str = "self") -> int:
+    """Returns the anonymous memory of a process: what no file on disk stands behind."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit("this benchmark needs Linux: /proc/self/status has no RssAnon")
+
+
+def main() -> int:
+    """Answers commands until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print what they like
+    system = json.loads(sys.argv[1])
+    loaded: Searchable = _load(system)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = _answer(loaded, command)
+        except Exception as error:  # noqa: BLE001 - a foreign library may raise anything; it is reported, not hidden
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+    return 0
+
+
+def _load(system: dict[str, Any]) -> Searchable:
+    if system["kind"] == "recipe":
+        from benchmarks.index_comparison.recipe_system import RecipeSystem
+
+        return RecipeSystem(**system["options"], in_ram=system["in_ram"])
+    from benchmarks.index_comparison import peer_systems
+
+    return peer_systems.KINDS[system["kind"]](**system["options"])
+
+
+def _answer(system: Searchable, command: dict[str, Any]) -> dict[str, Any]:
+    if command["do"] == "build":
+        vectors = np.load(command["vectors"], mmap_mode="r")
+        began = time.perf_counter()
+        phases = system.build(vectors, Path(command["folder"]))
+        return {"phases": phases, "wall_s": time.perf_counter() - began}
+    if command["do"] == "open":
+        before = anonymous_bytes()
+        began = time.perf_counter()
+        parameters = system.open(Path(command["folder"]))
+        return {"parameters": parameters, "before": before, "open_s": time.perf_counter() - began}
+    if command["do"] == "memory":
+        return {"anonymous": anonymous_bytes()}
+    return _search(system, command)
+
+
+def _search(system: Searchable, command: dict[str, Any]) -> dict[str, Any]:
+    """Asks queries one at a time, as they come in serving; writes the rows found, returns times in nanoseconds."""
+    queries = np.load(command["queries"])[command["start"] : command["stop"]]
+    allowed = None if command.get("allowed") is None else np.load(command["allowed"])
+    system.prepare(command["setting"], allowed)
+    top_k = command["top_k"]
+    found = np.full((len(queries), top_k), -1, dtype=np.int64)
+    cpu, wall = [], []
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    for number, query in enumerate(queries):
+        began_cpu, began = time.process_time_ns(), time.perf_counter_ns()
+        rows = system.search(query[None, :], top_k)
+        wall.append(time.perf_counter_ns() - began)
+        cpu.append(time.process_time_ns() - began_cpu)
+        found[number, : len(rows)] = rows
+    np.save(command["found"], found)
+    return {"cpu": cpu, "wall": wall, "faults": resource.getrusage(resource.RUSAGE_SELF).ru_majflt - faults}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
