@@ -45,12 +45,19 @@ class VectorSet:
     def blocks(self) -> Iterator[NDArray[np.float16]]:
         """Yields all rows in order: (n, dimension), float16, of unit L2 norm but for rounding."""
         for block, start in enumerate(range(0, self.rows, BLOCK_ROWS)):
-            yield self._block(block)[: self.rows - start]
+            yield self.block(block)[: self.rows - start]
 
     def batches(self) -> Iterator[NDArray[np.float32]]:
         """Yields all rows as an index takes them: (n, dimension), float32, unit L2 norm."""
         for block in self.blocks():
             yield _unit(block.astype(np.float32))
+
+    def block(self, block: int) -> NDArray[np.float16]:
+        """Returns the rows from `block * BLOCK_ROWS` on: (BLOCK_ROWS, dimension), float16, also past the last row."""
+        generator = np.random.default_rng([self.seed, 6, block])
+        return self._points(
+            generator, BLOCK_ROWS, offset=self._offsets[0], spread=self.spread, noise=self.noise
+        ).astype(np.float16)
 
     def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
         """Returns up to `count` distinct rows drawn over the whole set: (n, dimension), float32, unit L2 norm."""
@@ -59,7 +66,7 @@ class VectorSet:
         blocks = drawn // BLOCK_ROWS
         for block in np.unique(blocks):
             places = np.flatnonzero(blocks == block)
-            sample[places] = self._block(int(block))[drawn[places] % BLOCK_ROWS]
+            sample[places] = self.block(int(block))[drawn[places] % BLOCK_ROWS]
         return _unit(sample)
 
     def image_queries(self, count: int) -> NDArray[np.float32]:
@@ -99,12 +106,6 @@ class VectorSet:
     def _family_shares(self) -> NDArray[np.float64]:
         shares = np.arange(1, _FAMILIES + 1) ** -_POWER
         return np.cumsum(shares / shares.sum())
-
-    def _block(self, block: int) -> NDArray[np.float16]:
-        generator = np.random.default_rng([self.seed, 6, block])
-        return self._points(
-            generator, BLOCK_ROWS, offset=self._offsets[0], spread=self.spread, noise=self.noise
-        ).astype(np.float16)
 
     def _points(
         self, generator: np.random.Generator, count: int, *, offset: NDArray[np.float32], spread: float, noise: float

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.index_comparison.worker import batches, phase_clock
+from benchmarks.index_comparison.worker import Phases, batches
 
 
 class HnswlibSystem:
@@ -25,7 +25,7 @@ class HnswlibSystem:
         """See `Searchable`."""
         import hnswlib
 
-        began = phase_clock()
+        clock = Phases()
         index = hnswlib.Index(space="ip", dim=vectors.shape[1])
         index.init_index(len(vectors), M=self._neighbours, ef_construction=self._ef_construction)
         index.set_num_threads(1)
@@ -33,7 +33,8 @@ class HnswlibSystem:
             index.add_items(batch)
         index.save_index(str(folder / "index.bin"))
         (folder / "dimension").write_text(str(vectors.shape[1]))
-        return {"build": phase_clock() - began}
+        clock.ends("build")
+        return clock.cpu_s
 
     def open(self, folder: Path) -> tuple[str, ...]:
         """See `Searchable`."""
@@ -65,7 +66,7 @@ class UsearchSystem:
         """See `Searchable`."""
         from usearch.index import Index
 
-        began = phase_clock()
+        clock = Phases()
         index = Index(
             ndim=vectors.shape[1],
             metric="cos",
@@ -78,7 +79,8 @@ class UsearchSystem:
             index.add(np.arange(start, start + len(batch)), batch, threads=1)
             start += len(batch)
         index.save(str(folder / "index.usearch"))
-        return {"build": phase_clock() - began}
+        clock.ends("build")
+        return clock.cpu_s
 
     def open(self, folder: Path) -> tuple[str, ...]:
         """See `Searchable`."""
@@ -110,7 +112,7 @@ class AutofaissSystem:
         from autofaiss import build_index
 
         memory = f"{max(1, len(vectors) * self._bytes_a_vector // 1_000_000)}MB"
-        began = phase_clock()
+        clock = Phases()
         (folder / "vectors").mkdir(exist_ok=True)
         link = folder / "vectors" / "vectors.npy"
         link.unlink(missing_ok=True)
@@ -126,7 +128,8 @@ class AutofaissSystem:
             min_nearest_neighbors_to_retrieve=10,
         )
         link.unlink()
-        return {"build": phase_clock() - began}
+        clock.ends("build")
+        return clock.cpu_s
 
     def open(self, folder: Path) -> tuple[str, ...]:
         """See `Searchable`."""

@@ -8,6 +8,8 @@ import select
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +21,9 @@ from numpy.typing import NDArray
 from benchmarks.index_comparison.systems import ROOT, System
 from benchmarks.index_comparison.worker import anonymous_bytes
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SAMPLED_EVERY_S = 0.02
+_CHILDREN_EVERY = 25  # samples between looks at which processes there are
 
 
 class SystemFailedError(Exception):
@@ -45,10 +49,11 @@ class Answered:
 class SystemProcess:
     """One system in a process of its own; the context manager ends it."""
 
-    def __init__(self, system: System, *, log: Path) -> None:
+    def __init__(self, system: System, *, log: Path, before_start: Callable[[], None] | None = None) -> None:
         self.system = system
         self._log = log.open("a")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        threads = str(system.options.get("processes", 1))
+        environment = {**os.environ, **dict.fromkeys(_THREADS, threads)}
         self._process = subprocess.Popen(
             [str(system.python), "-m", "benchmarks.index_comparison.worker", json.dumps(system.as_json())],
             cwd=ROOT,
@@ -57,6 +62,7 @@ class SystemProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            preexec_fn=before_start,  # noqa: PLW1509 - no other thread of this process holds a lock then
         )
         self.pid = self._process.pid
 
@@ -122,7 +128,11 @@ class SystemProcess:
 
 
 class MemoryWatch:
-    """Watches the anonymous memory of a process while a block runs; `peak` is its highest, `base` where it began."""
+    """Watches the anonymous memory of a process and its children while a block runs.
+
+    Attributes:
+        base, peak: their sum where the block began, and at its highest.
+    """
 
     def __init__(self, pid: int) -> None:
         self.base = self.peak = anonymous_bytes(pid)
@@ -139,11 +149,30 @@ class MemoryWatch:
         self._thread.join()
 
     def _watch(self) -> None:
+        children: list[int] = []
+        samples = 0
         while not self._over.wait(_SAMPLED_EVERY_S):
-            try:
-                self.peak = max(self.peak, anonymous_bytes(self._pid))
-            except (OSError, SystemExit):  # it ended: a zombie has no memory
-                return
+            if samples % _CHILDREN_EVERY == 0:
+                children = _children(self._pid)
+            samples += 1
+            self.peak = max(self.peak, sum(_anonymous_or_none(pid) for pid in (self._pid, *children)))
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # a process that ended
+            after_name = path.read_text().rpartition(")")[2].split()
+            if int(after_name[1]) == pid:
+                found.append(int(path.parent.name))
+    return found
+
+
+def _anonymous_or_none(pid: int) -> int:
+    try:
+        return anonymous_bytes(pid)
+    except (OSError, SystemExit):  # it ended: a zombie has no memory
+        return 0
 
 
 def wait_until_ready(process: SystemProcess, *, limit_s: float = 120.0) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 _HELD_OUT = 0.12  # of the vectors: these are the queries and not in the index
 _AT_ONCE = 64
+_LEAST_QUERIES = 40  # of fewer a recall says nothing
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class RealVectors:
 
     def queries(self, distribution: str, count: int) -> NDArray[np.float32]:
         """Returns up to `count` queries of a distribution."""
-        return (self.images if distribution == "image" else self.texts)[:count]
+        drawn = self.images if distribution == "image" else self.texts
+        return drawn[:count] if len(drawn) >= _LEAST_QUERIES else drawn[:0]
 
 
 def read_real_vectors(source: Path, *, say: Callable[[str], None]) -> RealVectors:
@@ -54,7 +56,9 @@ def _embedded(folder: Path, *, say: Callable[[str], None]) -> tuple[NDArray[np.f
     for start in range(0, len(items), _AT_ONCE):
         pictures = [(folder / uri).read_bytes() for uri in items["image_uri"][start : start + _AT_ONCE]]
         images.append(encoder.encode_images(pictures).embeddings)
-    texts = sorted({text for name in ("title", "description") if name in items for text in items[name].dropna()})
+    texts = sorted(
+        {text for name in ("title", "description") if name in items for text in items[name].dropna() if text.strip()}
+    )
     embedded = [
         encoder.encode_texts(texts[start : start + _AT_ONCE]).embeddings for start in range(0, len(texts), _AT_ONCE)
     ]

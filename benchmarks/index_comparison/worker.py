@@ -44,9 +44,23 @@ def batches(vectors: Any, *, start: int = 0, stop: int | None = None) -> Iterato
         yield batch / np.linalg.norm(batch, axis=1, keepdims=True)
 
 
-def phase_clock() -> float:
-    """CPU seconds of this process so far, all threads."""
-    return time.process_time()
+class Phases:
+    """CPU seconds of the phases of a build, all threads and the processes that it waited for."""
+
+    def __init__(self) -> None:
+        self.cpu_s: dict[str, float] = {}
+        self._last = _cpu_s()
+
+    def ends(self, name: str) -> None:
+        """Says that the phase `name` ended now."""
+        now = _cpu_s()
+        self.cpu_s[name] = now - self._last
+        self._last = now
+
+
+def _cpu_s() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def anonymous_bytes(pid: int | str = "self") -> int:
