@@ -8,7 +8,7 @@ LOCAL := $(VENV)/python -m deploy.local
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock
+.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -52,6 +52,15 @@ test: setup  ## the whole test suite, on ports and state of its own
 
 test-deps:  ## install the Debian packages that some tests need (Chromium, Redis)
 	@deploy/local/install_test_packages.sh
+
+# Needs another 2 GB: the peers, in `.bench-venv`.
+BENCH_ROWS ?= 1000000
+BENCH_DIMENSION ?= 512
+bench-index: setup  ## [BENCH_ROWS=1000000] every index recipe beside hnswlib, usearch and autofaiss: half an hour
+	@$(VENV)/python -m benchmarks.index_recipes --rows $(BENCH_ROWS) --dimension $(BENCH_DIMENSION) $(BENCH_OPTIONS)
+
+bench-index-10m: setup  ## ten million vectors built and searched under 12 GB of memory: an hour, 25 GB of disk
+	@$(VENV)/python -m benchmarks.index_10m $(BENCH_OPTIONS)
 
 check: static test  ## everything that a commit must pass: static, then the tests
 

@@ -74,15 +74,13 @@ def growth_page(title: str, sizes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _notes(last: Mapping[str, Any]) -> str:
-    return (
-        f"Limited by {last['limited_by']}. Peaks are sums over all processes of a build, libraries included. Queries came "
-        "one at a time, on one thread.\n\n"
-        f"**{FAR:,} is an extrapolation** along the slopes, between the sizes from a million on. It assumes one shard on "
-        "a machine of this kind whose page cache is as free as here, lists that go on growing as the square root of the "
-        "vectors, a training sample of 40 vectors a list, and vectors like these. k-means grows as lists times sample, "
-        "so as the vectors; encoding as vectors times the logarithm of the lists. More processes or machines cut the "
-        "seconds, not the CPU."
-    )
+    return f"""Limited by {last["limited_by"]}. Peaks are sums over all processes of a build, libraries included. Queries
+came one at a time, on one thread.
+
+**{FAR:,} is an extrapolation** along the slopes, between the sizes from a million on. It assumes one shard on a machine
+of this kind whose page cache is as free as here, lists that go on growing as the square root of the vectors, a training
+sample of 40 vectors a list, and vectors like these. k-means grows as lists times sample, so as the vectors; encoding as
+vectors times the logarithm of the lists. More processes or machines cut the seconds, not the CPU."""
 
 
 def plot_growth(sizes: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:

@@ -14,7 +14,7 @@ from benchmarks.index_comparison.systems import System
 from benchmarks.index_comparison.workspace import Workspace
 from vitrine.vector_index import REFINEMENT_FILE
 
-LEAST_BYTES = 16_000_000  # less cannot be told from what a process needs beside it
+LEAST_BYTES = 4_000_000  # less cannot be told from what a process needs beside it
 _WARM_UP = 100  # queries before those that are measured, so that the cache holds what it may
 
 
