@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m
 
 help:  ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
 
 setup:  ## check what the machine must bring, make .venv from the lock
 	@test -n "$(PYTHON)" || { $(or $(shell command -v python3),false) -m deploy.local.prerequisites \
@@ -53,7 +53,7 @@ test: setup  ## the whole test suite, on ports and state of its own
 test-deps:  ## install the Debian packages that some tests need (Chromium, Redis)
 	@deploy/local/install_test_packages.sh
 
-# Needs another 2 GB: the peers, in `.bench-venv`.
+# The peers, half a GB, are installed to `.bench-venv`, apart from the lock.
 BENCH_ROWS ?= 1000000
 BENCH_DIMENSION ?= 512
 bench-index: setup  ## [BENCH_ROWS=1000000] every index recipe beside hnswlib, usearch and autofaiss: half an hour

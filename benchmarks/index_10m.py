@@ -48,7 +48,6 @@ from benchmarks.index_comparison.workspace import DISTRIBUTIONS, Workspace
 from benchmarks.index_recipes import say
 from benchmarks.vector_sets import BLOCK_ROWS, VectorSet
 
-_TUNING, _MEASURED = 200, 300
 _GB = 1_000_000_000
 
 
@@ -60,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--family", default="ivf-rabitq")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--limit-gb", type=float, default=12.0)
+    parser.add_argument("--queries", type=int, default=300, help="of each distribution, measured; tuned on two thirds")
     parser.add_argument("--recall", type=float, default=0.95)
     parser.add_argument("--work", type=Path, help="keeps vectors and indexes here, and takes up what is there")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options, Path(folder))
 
 
-def make_vectors(workspace: Workspace, rows: int, dimension: int, *, processes: int) -> None:
+def make_vectors(workspace: Workspace, rows: int, dimension: int, *, queries: int, processes: int) -> None:
     """Streams vectors to disk, made by several processes, a few blocks in memory."""
     vectors = VectorSet(rows, dimension)
     if not workspace.has("vectors"):
@@ -80,7 +80,7 @@ def make_vectors(workspace: Workspace, rows: int, dimension: int, *, processes: 
     if not workspace.has("queries-text"):
         draws = {"image": vectors.image_queries, "text": vectors.text_queries}
         workspace.write_queries(
-            lambda distribution, count: draws[distribution](count), tuning=_TUNING, measured=_MEASURED, say=say
+            lambda distribution, count: draws[distribution](count), tuning=queries * 2 // 3, measured=queries, say=say
         )
 
 
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace, work: Path) -> int:
         folder = work / f"grown-{rows}x{options.dimension}"
         folder.mkdir(parents=True, exist_ok=True)
         workspace = Workspace(folder)
-        make_vectors(workspace, rows, options.dimension, processes=options.processes)
+        make_vectors(workspace, rows, options.dimension, queries=options.queries, processes=options.processes)
         sizes.append(_size(options, workspace, rows))
         say(json.dumps(sizes[-1]))
         _write(options, sizes)

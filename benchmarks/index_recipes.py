@@ -33,7 +33,6 @@ from benchmarks.index_comparison.tables import comparison_page
 from benchmarks.index_comparison.workspace import Workspace
 from benchmarks.vector_sets import VectorSet
 
-_TUNING_QUERIES = 500
 _NAME = "index_recipes"
 
 
@@ -43,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--queries", type=int, default=1_000, help="of each distribution, measured")
+    parser.add_argument("--tuning-queries", type=int, default=500, help="of each distribution, others than those")
     parser.add_argument("--recall", type=float, default=0.95, help="that every system is tuned to")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--builds-at-once", type=int, default=2)
@@ -118,12 +118,12 @@ def _workspaces(options: argparse.Namespace, work: Path) -> Any:
         draws = {"image": vectors.image_queries, "text": vectors.text_queries}
         made.write_queries(
             lambda distribution, count: draws[distribution](count),
-            tuning=_TUNING_QUERIES,
+            tuning=options.tuning_queries,
             measured=options.queries,
             say=say,
         )
     about = (
-        f"Made vectors (`benchmarks/vector_sets.py`), {_TUNING_QUERIES} queries of each distribution to tune with, "
+        f"Made vectors (`benchmarks/vector_sets.py`), {options.tuning_queries} queries of each distribution to tune, "
         f"{options.queries} others measured in {options.rounds} rounds, one thread, one query at a time. Times are of "
         "one shared machine: read the ratios."
     )

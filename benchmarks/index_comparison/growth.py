@@ -74,8 +74,8 @@ def growth_page(title: str, sizes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _notes(last: Mapping[str, Any]) -> str:
-    return f"""Limited by {last["limited_by"]}. Peaks are sums over all processes of a build, libraries included. Queries
-came one at a time, on one thread.
+    return f"""Limited by {last["limited_by"]}. Peaks are sums over all processes of a build, libraries included.
+Queries came one at a time, on one thread.
 
 **{FAR:,} is an extrapolation** along the slopes, between the sizes from a million on. It assumes one shard on a machine
 of this kind whose page cache is as free as here, lists that go on growing as the square root of the vectors, a training
