@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--recall", type=float, default=0.95, help="that every system is tuned to")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--builds-at-once", type=int, default=2)
-    parser.add_argument("--limit-s", type=float, default=1_200.0, help="of one build")
+    parser.add_argument("--limit-s", type=float, default=1_800.0, help="CPU seconds of one build")
     parser.add_argument("--real", type=Path, action="append", default=[], help="a folder of items, or a .npy")
     parser.add_argument("--without-peers", action="store_true")
     parser.add_argument("--only", action="append", help="systems by name")

@@ -28,13 +28,13 @@ class Plan:
         recall: that each system is tuned to.
         rounds: of the measured queries.
         builds_at_once: side by side, each on one thread.
-        limit_s: after which a build counts as not finished.
+        limit_s: CPU seconds, after which a build counts as not finished.
     """
 
     recall: float = 0.95
     rounds: int = 5
     builds_at_once: int = 2
-    limit_s: float = 1_200.0
+    limit_s: float = 1_800.0
 
 
 def build(systems: Sequence[System], workspace: Workspace, plan: Plan, *, say: Callable[[str], None]) -> None:
