@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from benchmarks.index_comparison.building import Built
 from benchmarks.index_comparison.ground_truth import recall_at_10
-from benchmarks.index_comparison.growth import FAR, growth_page, plot_growth, slopes
+from benchmarks.index_comparison.growth import FAR, extrapolates, growth_page, plot_growth, slopes
 from benchmarks.index_comparison.page_cache import MemoryGroup
 from benchmarks.index_comparison.processes import (
     MemoryWatch,
@@ -215,7 +215,7 @@ def _write(options: argparse.Namespace, sizes: list[dict[str, Any]]) -> None:
         "written": time.strftime("%Y-%m-%d"),
         "sizes": sizes,
         "slopes": {measure: asdict(slope) for measure, slope in fitted.items()},
-        "extrapolated": {measure: slope.value(FAR) for measure, slope in fitted.items()},
+        "extrapolated": {measure: slope.value(FAR) for measure, slope in fitted.items()} if extrapolates(sizes) else {},
     }
     path.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
     path.with_suffix(".md").write_text(growth_page(title, sizes))

@@ -38,6 +38,11 @@ class Slope:
         return float(self.at * rows**self.exponent)
 
 
+def extrapolates(sizes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the sizes reach far enough for their slopes to say something of more vectors."""
+    return sum(size["rows"] >= _FROM for size in sizes) >= 2
+
+
 def slopes(sizes: Sequence[Mapping[str, Any]]) -> dict[str, Slope]:
     """Returns the least-squares slope of each measure on log-log axes, over the larger sizes."""
     larger = [size for size in sizes if size["rows"] >= _FROM]
@@ -61,6 +66,8 @@ def growth_page(title: str, sizes: Sequence[Mapping[str, Any]]) -> str:
         unit = 1e9 if label.endswith("GB") else 1.0
         slope = fitted.get(measure)
         far = ["", ""] if slope is None else [f"{slope.exponent:.2f}", f"{slope.value(FAR) / unit:,.1f}"]
+        if not extrapolates(sizes):
+            far[1] = "too few large sizes"
         rows.append([label, *(f"{size[measure] / unit:,.2f}" for size in sizes), *far])
     for name in DISTRIBUTIONS:
         recalls = [f"{size[f'recall_{name}']:.3f}" for size in sizes]

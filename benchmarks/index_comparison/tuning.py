@@ -19,6 +19,7 @@ _FINE = (
 )
 _LADDERS = {"ef_search": tuple(step for step in _FINE if step >= 10), "nprobe": _FINE}
 _K_FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_UNTUNED_QUERIES = 50  # are enough where there is nothing to tune
 _PATIENCE = 2  # steps of the second parameter that may fail to be cheaper before no higher one is tried
 _STRIDE = 4  # steps of a ladder taken at once on the way up; then back one by one
 _FLAT = 0.0005  # a step that gains less than this has reached what the codes can tell apart
@@ -62,8 +63,9 @@ def tune(
     in_vain = 0
 
     def measure(setting: dict[str, int]) -> Point:
-        answered = process.search(queries, setting)
-        point = Point(setting, recall_at_10(answered.rows, truth), float(np.median(answered.cpu_ms)))
+        answered = process.search(queries, setting, stop=None if setting else _UNTUNED_QUERIES)
+        recall = recall_at_10(answered.rows, truth[: len(answered.rows)])
+        point = Point(setting, recall, float(np.median(answered.cpu_ms)))
         curve.append(point)
         return point
 
