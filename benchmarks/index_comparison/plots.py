@@ -36,7 +36,7 @@ def plot_curves(found: Mapping[str, Any], path: Path, *, target: float) -> None:
                 [point["recall"] for point in curve],
                 "-" if recipe else "--",
                 color=color,
-                label=f"{one['name']}, {one['ram_bytes_a_vector']:.0f} B of RAM a vector",
+                label=_label(one),
                 linewidth=1.8 if recipe else 1.2,
             )
             panel.plot(measured["cpu_ms"], measured["recall_at_10"], "o", color=color, markersize=5)
@@ -50,6 +50,12 @@ def plot_curves(found: Mapping[str, Any], path: Path, *, target: float) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _label(one: Mapping[str, Any]) -> str:
+    return (
+        f"{one['name']}: RAM {one['ram_bytes_a_vector']:.0f}, mapped {one['mapped_bytes_a_vector']:.0f} bytes a vector"
+    )
 
 
 def _frontier(curve: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
