@@ -77,7 +77,10 @@ def trace(settings: Settings, *, catalog_id: str, item_id: str, release_id: str 
         history = ledger.releases.history(catalog_id)
     chosen = release_id or (live.release_id if live else None)
     if chosen is None:
-        raise ReleaseError(f"catalog {catalog_id} has no live release; name one with --release")
+        raise ReleaseError(
+            f"catalog {catalog_id} has no live release; look at the catalogs with `make status`, or name a release: "
+            "make lineage ITEM=… CATALOG=… RELEASE=…"
+        )
     release, index, table = read_release_parts(object_store, catalog_id, chosen)
     row, embedding_key = _find_row(object_store, index, item_id)
     dt, manifest, item = _find_manifest_row(object_store, table, item_id)
@@ -195,7 +198,8 @@ def _find_row(object_store: ObjectStore, index: IndexVersion, item_id: str) -> t
         start += part.num_rows
     raise ContractError(
         f"catalog {index.catalog_id}: index {index.index_version} has no item {item_id!r} among its "
-        f"{index.items} rows; was it in another release? name that: make lineage ITEM=… RELEASE=…"
+        f"{index.items} rows; is it of another catalog, or was it in another release? "
+        "make lineage ITEM=… CATALOG=… RELEASE=…"
     )
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from index_builder.planning.sizes import read_size
+from vitrine.errors import SettingsError
 from vitrine.settings import Settings
 
 
@@ -28,15 +29,16 @@ def run_plan(options: argparse.Namespace, settings: Settings) -> str:
     """Returns the plan as text or JSON.
 
     Raises:
-        SettingsError: a size cannot be read, or there is no calibration.
+        SettingsError: an option is out of its range, a size cannot be read, or there is no calibration.
     """
+    _check_ranges(options)
     from index_builder.planning.calibration import read_calibration
     from index_builder.planning.plan import PlanRequest, rank_recipes
     from index_builder.planning.table import plan_data, plan_table
 
     memory, disk = options.memory or settings.index_memory, options.disk or settings.index_disk
     request = PlanRequest(
-        items=max(options.items, 1),
+        items=options.items,
         dimension=options.dimension,
         memory_bytes=read_size(memory) if memory else None,
         disk_bytes=read_size(disk) if disk else None,
@@ -47,3 +49,17 @@ def run_plan(options: argparse.Namespace, settings: Settings) -> str:
     )
     ranked = rank_recipes(request, read_calibration())
     return json.dumps(plan_data(request, ranked), indent=2) if options.json else plan_table(request, ranked)
+
+
+def _check_ranges(options: argparse.Namespace) -> None:
+    for name, value, least in (
+        ("items", options.items, 1),
+        ("dimension", options.dimension, 1),
+        ("core-hour-price", options.core_hour_price, 0),
+    ):
+        if value is not None and value < least:
+            raise SettingsError(f"--{name}: expected {least} or more, found {value}")
+    if options.recall is not None and not 0 < options.recall <= 1:
+        raise SettingsError(f"--recall: expected a share above 0 and up to 1, e.g. 0.95, found {options.recall}")
+    if options.latency_ms is not None and not options.latency_ms > 0:
+        raise SettingsError(f"--latency-ms: expected milliseconds above 0, found {options.latency_ms}")
