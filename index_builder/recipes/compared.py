@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.recipes.code_files import write_codes
-from index_builder.recipes.parts import CODES_FILE, PartWriter, file_chunks
+from index_builder.recipes.parts import CODES_FILE, file_chunks, write_code_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, squared_error, write_quantizer
 from index_builder.recipes.threads import faiss_threads
 from vitrine.vector_index import INDEX_FILE
@@ -56,10 +56,7 @@ class TrainedCodes:
 
     def encode(self, batches: Iterable[NDArray[np.float32]], *, into: Path) -> int:
         """See `Trained`."""
-        with PartWriter(into) as part:
-            for batch in batches:
-                part.append({CODES_FILE: self._index.sa_encode(batch)})
-            return part.rows
+        return write_code_part(self._index, batches, into=into)
 
     def merge(self, parts: Sequence[Path], *, into: Path) -> int:
         """See `Trained`."""

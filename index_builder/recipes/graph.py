@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.recipes.parts import CODES_FILE, PartWriter, map_codes
+from index_builder.recipes.parts import CODES_FILE, map_codes, write_code_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, squared_error, write_quantizer
 from index_builder.recipes.threads import faiss_threads
 from vitrine.vector_index import INDEX_FILE
@@ -76,10 +76,7 @@ class TrainedGraph:
 
     def encode(self, batches: Iterable[NDArray[np.float32]], *, into: Path) -> int:
         """See `Trained`."""
-        with PartWriter(into) as part:
-            for batch in batches:
-                part.append({CODES_FILE: self._storage.sa_encode(batch)})
-            return part.rows
+        return write_code_part(self._storage, batches, into=into)
 
     def merge(self, parts: Sequence[Path], *, into: Path) -> int:
         """See `Trained`. The graph is made over what the codes decode to, which encodes to the same codes again."""

@@ -6,7 +6,7 @@ refined code where the recipe refines. The number of rows follows from the size 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,14 @@ class PartWriter:
                 self._streams[name] = self._open_files.enter_context((self._folder / name).open("wb"))
             np.ascontiguousarray(array).tofile(self._streams[name])
         self.rows += len(next(iter(arrays.values())))
+
+
+def write_code_part(index: Any, batches: Iterable[NDArray[np.float32]], *, into: Path) -> int:
+    """Writes a part that holds codes alone, as `index` encodes vectors in row order; returns its rows."""
+    with PartWriter(into) as part:
+        for batch in batches:
+            part.append({CODES_FILE: index.sa_encode(batch)})
+        return part.rows
 
 
 def map_codes(folder: Path, name: str, *, width: int) -> NDArray[np.uint8]:

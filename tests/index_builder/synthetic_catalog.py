@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import pyarrow.parquet as pq
 
 from vitrine.contracts.datasets import Delivery, EmbeddingBlock, Manifest, PartFile
 from vitrine.contracts.items import manifest_items_schema
+from vitrine.contracts.releases import IndexVersion
 from vitrine.heads import manifest_key
 from vitrine.identity import attempt_id, canonical_json, content_id, sha256_hex
 from vitrine.ledger import Ledger
 from vitrine.provenance import describe_run
 from vitrine.storage import ObjectStore, keys
+from vitrine.vector_index import VectorIndex
 
 FINGERPRINT = "f" * 20
 DIMENSION = 24
@@ -240,3 +243,12 @@ class SyntheticCatalog:
     def _write_provenance(self, prefix: str, *, run: str) -> None:
         made = describe_run({"dag_id": f"{self.catalog_id}.ingest_catalog", "dag_run_id": run})
         self.object_store.put_bytes(f"{prefix}/provenance.json", made.to_bytes())
+
+
+def open_version(catalog: SyntheticCatalog, manifest: IndexVersion, folder: Path) -> tuple[VectorIndex, list[str]]:
+    """Downloads an index version and opens it; returns its item ids in row order too."""
+    prefix = keys.index_prefix(catalog.catalog_id, manifest.index_version)
+    for file in manifest.files:
+        catalog.object_store.get_file(f"{prefix}/{file.name}", folder / file.name, sha256=file.sha256)
+    item_ids = [name for part in sorted(folder.glob("rows/*")) for name in pq.read_table(part)["item_id"].to_pylist()]
+    return VectorIndex.open(folder, manifest), item_ids

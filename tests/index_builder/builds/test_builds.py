@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from index_builder.builds import build_index_version, find_index_version, read_recall
@@ -21,6 +20,7 @@ from tests.index_builder.synthetic_catalog import (
     SyntheticCatalog,
     SyntheticItem,
     make_items,
+    open_version,
     vector_of,
 )
 from vitrine.contracts.releases import IndexVersion
@@ -30,7 +30,6 @@ from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
-from vitrine.vector_index import VectorIndex
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -49,7 +48,7 @@ def test_every_item_stands_in_the_index_once_with_its_own_vector(
 
     manifest = _build(settings, catalog)
 
-    index, item_ids = _open(catalog, manifest, tmp_path)
+    index, item_ids = open_version(catalog, manifest, tmp_path)
     assert sorted(item_ids) == sorted(item.item_id for item in items)
     for row in (0, 77, 149):
         expected = vector_of(sha256_hex(f"picture of {item_ids[row]}".encode()))
@@ -74,7 +73,7 @@ def test_a_graph_reaches_the_recall_target_with_the_cheapest_setting(
     assert manifest.recall_at_10.image >= 0.95
     assert manifest.search_parameters == curve[-1]["parameters"]
     assert all(point["image"] < 0.95 for point in curve[:-1])
-    index, item_ids = _open(catalog, manifest, tmp_path)
+    index, item_ids = open_version(catalog, manifest, tmp_path)
     queries = np.stack([vector_of(f"query {number}") for number in range(50)])
     _, rows = index.search(queries, top_k=10)
     vectors = np.stack([vector_of(sha256_hex(f"picture of {item_id}".encode())) for item_id in item_ids])
@@ -218,7 +217,7 @@ def test_a_killed_build_run_again_ends_as_if_it_had_not_been_killed(
     index_version = build_index_version(graph, catalog_id=catalog.catalog_id, embedding_set_id=embedding_set_id)
 
     manifest = find_index_version(catalog.object_store, catalog.catalog_id, index_version)
-    _, item_ids = _open(catalog, manifest, tmp_path)
+    _, item_ids = open_version(catalog, manifest, tmp_path)
     assert sorted(item_ids) == [item.item_id for item in items]
     assert manifest.recall_at_10.image >= 0.95
 
@@ -240,7 +239,7 @@ def test_attempts_that_race_end_as_one_version(settings: Settings, catalog: Synt
 
     [index_version] = versions
     manifest = find_index_version(catalog.object_store, catalog.catalog_id, index_version)
-    _, item_ids = _open(catalog, manifest, tmp_path)
+    _, item_ids = open_version(catalog, manifest, tmp_path)
     assert len(item_ids) == 300
 
 
@@ -250,11 +249,3 @@ def _build(settings: Settings, catalog: SyntheticCatalog) -> IndexVersion:
     manifest = find_index_version(catalog.object_store, catalog.catalog_id, index_version)
     assert manifest is not None
     return manifest
-
-
-def _open(catalog: SyntheticCatalog, manifest: IndexVersion, folder: Path) -> tuple[VectorIndex, list[str]]:
-    prefix = keys.index_prefix(catalog.catalog_id, manifest.index_version)
-    for file in manifest.files:
-        catalog.object_store.get_file(f"{prefix}/{file.name}", folder / file.name, sha256=file.sha256)
-    item_ids = [name for part in sorted(folder.glob("rows/*")) for name in pq.read_table(part)["item_id"].to_pylist()]
-    return VectorIndex.open(folder, manifest), item_ids

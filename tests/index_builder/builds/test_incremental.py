@@ -6,19 +6,24 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from index_builder.builds import build_index_version, find_index_version, plan_build
 from index_builder.builds.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
 from index_builder.heads import resolve_head
-from tests.index_builder.synthetic_catalog import DIMENSION, FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
+from tests.index_builder.synthetic_catalog import (
+    DIMENSION,
+    FINGERPRINT,
+    SyntheticCatalog,
+    SyntheticItem,
+    make_items,
+    open_version,
+)
 from vitrine.contracts.releases import IndexVersion
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
-from vitrine.storage import ObjectStore, keys
-from vitrine.vector_index import VectorIndex
+from vitrine.storage import ObjectStore
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def test_a_build_encodes_each_part_once_and_merges_them_in_row_order(
 
     plan = read_plan(catalog.object_store, catalog.catalog_id, manifest.plan_id)
     encoded = encoded_part_ids(catalog.object_store, catalog.catalog_id, manifest.quantizer.quantizer_id)
-    index, item_ids = _open(catalog, manifest, tmp_path)
+    index, item_ids = open_version(catalog, manifest, tmp_path)
     assert manifest.parts == manifest.parts_encoded == len(plan.parts) > 5
     assert encoded == {part.part_id for part in plan.parts}
     assert sorted(item_ids) == sorted(item.item_id for item in make_items(40 * 64))
@@ -63,7 +68,7 @@ def test_a_new_pack_costs_the_part_that_it_falls_into_and_no_training(
 
     second = _build(settings, catalog)
 
-    index, item_ids = _open(catalog, second, tmp_path)
+    index, item_ids = open_version(catalog, second, tmp_path)
     assert second.index_version != first.index_version
     assert second.quantizer.quantizer_id == first.quantizer.quantizer_id
     assert (second.quantizer.reused, second.retrain_due, second.quantizer.reasons) == (True, False, ())
@@ -81,7 +86,7 @@ def test_items_that_leave_are_gone_and_cost_their_parts_only(
 
     second = _build(settings, catalog)
 
-    _, item_ids = _open(catalog, second, tmp_path)
+    _, item_ids = open_version(catalog, second, tmp_path)
     assert second.items == first.items - 3
     assert 1 <= second.parts_encoded <= 3
     assert not {item.item_id for item in gone} & set(item_ids)
@@ -181,14 +186,6 @@ def _build(settings: Settings, catalog: SyntheticCatalog, *, retrain: bool = Fal
     manifest = find_index_version(catalog.object_store, catalog.catalog_id, index_version)
     assert manifest is not None
     return manifest
-
-
-def _open(catalog: SyntheticCatalog, manifest: IndexVersion, folder: Path) -> tuple[VectorIndex, list[str]]:
-    prefix = keys.index_prefix(catalog.catalog_id, manifest.index_version)
-    for file in manifest.files:
-        catalog.object_store.get_file(f"{prefix}/{file.name}", folder / file.name, sha256=file.sha256)
-    item_ids = [name for part in sorted(folder.glob("rows/*")) for name in pq.read_table(part)["item_id"].to_pylist()]
-    return VectorIndex.open(folder, manifest), item_ids
 
 
 def _forget(catalog: SyntheticCatalog, *prefixes: str) -> None:
