@@ -64,13 +64,15 @@ bench-index-10m: setup  ## ten million vectors built and searched under 12 GB of
 
 check: static test  ## everything that a commit must pass: static, then the tests
 
-static: setup  ## ruff, mypy, import-linter, the generated docs
+static: setup  ## ruff, mypy, import-linter, the generated docs, that all tests can be collected
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
 	PYTHONPATH=.:plugins $(VENV)/lint-imports
 	$(VENV)/python -m vitrine settings | diff -u docs/settings.md -
 	PYTHONPATH=.:plugins $(VENV)/python -m vitrine_airflow.documentation --check
+	@# Two test modules of one name stop the whole suite, and running either alone does not show it.
+	collected=$$($(VENV)/python -m pytest --collect-only --quiet 2>&1) || { echo "$$collected" | tail -30; exit 1; }
 
 lock: setup  ## compile requirements.in to requirements.txt
 	@$(VENV)/python -m deploy.local.environment lock
