@@ -59,13 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--family", default="ivf-rabitq")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--limit-gb", type=float, default=12.0)
-    parser.add_argument("--queries", type=int, default=300, help="of each distribution, measured; tuned on two thirds")
+    parser.add_argument("--queries", type=int, default=1_000, help="of each distribution; tuned on as many others")
     parser.add_argument("--recall", type=float, default=0.95)
     parser.add_argument("--work", type=Path, help="keeps vectors and indexes here, and takes up what is there")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args(arguments)
     if options.work:
-        return _run(options, options.work)
+        return _run(options, options.work.resolve())
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder:
         return _run(options, Path(folder))
 
@@ -80,7 +80,7 @@ def make_vectors(workspace: Workspace, rows: int, dimension: int, *, queries: in
     if not workspace.has("queries-text"):
         draws = {"image": vectors.image_queries, "text": vectors.text_queries}
         workspace.write_queries(
-            lambda distribution, count: draws[distribution](count), tuning=queries * 2 // 3, measured=queries, say=say
+            lambda distribution, count: draws[distribution](count), tuning=queries, measured=queries, say=say
         )
 
 

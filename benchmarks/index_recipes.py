@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--queries", type=int, default=1_000, help="of each distribution, measured")
-    parser.add_argument("--tuning-queries", type=int, default=500, help="of each distribution, others than those")
+    parser.add_argument("--tuning-queries", type=int, default=1_000, help="of each distribution, others than those")
     parser.add_argument("--recall", type=float, default=0.95, help="that every system is tuned to")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--builds-at-once", type=int, default=2)
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     if any(system.kind != "recipe" for system in systems):
         make_peer_environment()
     if options.work:
-        return _run(options, systems, options.work)
+        return _run(options, systems, options.work.resolve())
     with tempfile.TemporaryDirectory(prefix="vitrine-bench-") as folder:
         return _run(options, systems, Path(folder))
 

@@ -75,6 +75,12 @@ class RowSet:
             return bits
         return np.packbits(np.unpackbits(bits, bitorder="little")[first % 8 :], bitorder="little")
 
+    def contains(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Says of each row, in any shape, whether it is in the set."""
+        if self._ids is not None and self._bits is None:
+            return np.isin(rows, self._ids)
+        return (self.bits[rows // 8] >> (rows % 8).astype(np.uint8)) & 1 == 1
+
     def mask(self) -> NDArray[np.bool_]:
         """The set as a mask: (items,), bool."""
         return np.unpackbits(self.bits, count=self.items, bitorder="little").view(np.bool_)

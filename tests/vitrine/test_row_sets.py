@@ -26,6 +26,14 @@ def test_ids_bits_and_mask_say_the_same(mask: np.ndarray) -> None:
     assert by_bits.bits.tolist() == by_ids.bits.tolist()
 
 
+@given(mask=MASKS.filter(len), seed=st.integers(0, 99))
+def test_a_set_says_of_any_rows_whether_it_holds_them(mask: np.ndarray, seed: int) -> None:
+    asked = np.random.default_rng(seed).integers(0, len(mask), (3, 5))
+
+    for rows in (RowSet.of_mask(mask), RowSet.of_ids(np.flatnonzero(mask), items=len(mask))):
+        assert rows.contains(asked).tolist() == mask[asked].tolist()
+
+
 @given(mask=MASKS, seed=st.integers(0, 99))
 def test_a_set_less_some_rows_and_what_two_sets_share(mask: np.ndarray, seed: int) -> None:
     other = np.random.default_rng(seed).random(len(mask)) < 0.5

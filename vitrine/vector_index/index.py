@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError
 from vitrine.row_sets import RowSet
 from vitrine.vector_index.best import best_of, bounded, nothing
+from vitrine.vector_index.nearby import NEARBY, alike, lies_far, nearby_shares
 from vitrine.vector_index.shards import REFINEMENT_FILE, Shard, open_shard
 from vitrine.vector_index.structures import Walk
 
@@ -166,15 +168,11 @@ class VectorIndex:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Asks every shard, and merges their answers."""
         best = nothing(len(queries), top_k)
-        kept = 1.0 if matches is None else matches.count / self.items
         for shard in self._shards:
-            selector = None
-            if matches is not None:
-                bits = matches.bits_of(shard.first_row, shard.items)
-                selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
-            scores, rows = shard.search(queries, Walk(parameters, top_k, kept, selector, widest, left_out))
-            rows = np.where(rows < 0, -1, rows + shard.first_row)
-            scores = np.where(rows < 0, -np.inf, scores)
+            wanted = Walk(parameters, top_k, widest=widest, left_out=left_out)
+            found = shard.search(queries, wanted) if matches is None else _filtered(shard, queries, wanted, matches)
+            rows = np.where(found[1] < 0, -1, found[1] + shard.first_row)
+            scores = np.where(rows < 0, -np.inf, found[0])
             best = best_of(best, (scores, rows), top_k=top_k)
         return best
 
@@ -219,3 +217,22 @@ class VectorIndex:
         if allowed.items != self.items:
             raise ContractError(f"expected a mask of {self.items} rows, or a set of so many, found {allowed.items}")
         return allowed
+
+
+def _filtered(
+    shard: Shard, queries: NDArray[np.float32], wanted: Walk, matches: RowSet
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Searches a shard for rows of a set, each query as far as what is let through around it asks for."""
+    bits = matches.bits_of(shard.first_row, shard.items)
+    wanted = replace(wanted, selector=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]
+    overall = matches.count / matches.items
+    shares = np.full(len(queries), overall)
+    # What is left out lies around the queries by intent, and says nothing of what is let through farther on.
+    if shard.structure.parameter_names and not wanted.widest and not wanted.left_out:
+        around = shard.candidates(queries, Walk(wanted.tuned, NEARBY))
+        shares = nearby_shares(np.where(around < 0, -1, around + shard.first_row), matches, overall=overall)
+    scores, rows = nothing(len(queries), wanted.top_k)
+    for places, share in alike(shares):
+        walk = replace(wanted, kept=share, far=lies_far(share, overall=overall))
+        scores[places], rows[places] = shard.search(queries[places], walk)
+    return scores, rows

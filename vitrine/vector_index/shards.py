@@ -35,11 +35,12 @@ class Shard:
         self.dimension = int(index.d)
         self._index = index
         self._paths = paths
+        self._unrefined = structure_of(index)
         if refinement is None:
-            self.structure: SearchStructure = structure_of(index)
+            self.structure: SearchStructure = self._unrefined
             self._searched, self._stored = index, index
         else:
-            self.structure = refined(structure_of(index))
+            self.structure = refined(self._unrefined)
             self._searched, self._stored = faiss.IndexRefine(index, refinement), refinement
             self._refinement = refinement  # IndexRefine owns neither of the two
 
@@ -47,6 +48,12 @@ class Shard:
         """Returns scores and rows, both (n, walk.top_k); row -1 and any score where nothing was found."""
         scores, rows = self._searched.search(queries, walk.top_k, params=self.structure.parameters(walk))
         return scores, rows
+
+    def candidates(self, queries: NDArray[np.float32], walk: Walk) -> NDArray[np.int64]:
+        """Returns rows around the queries, (n, walk.top_k), -1 where there is none, not compared by the refinement:
+        what they are is not exact, and no page is read for it."""
+        _, rows = self._index.search(queries, walk.top_k, params=self._unrefined.parameters(walk))
+        return rows
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns the vectors of some rows as the shard holds them, not normalised: (len(rows), dimension)."""
