@@ -63,8 +63,8 @@ def exact_top_k(
 
 def measure_recall(
     index: VectorIndex, truth: GroundTruth | None, vectors: RowVectors, *, parameters: Mapping[str, int]
-) -> float | None:
-    """Returns the share of answers that belong among the exact top k.
+) -> NDArray[np.float64] | None:
+    """Returns for each query the share of its answers that belong among the exact top k: (n,); None without a truth.
 
     An answer counts by its exact score, not by its row: catalogs hold one picture under several ids, and of two equal
     rows either is right.
@@ -74,8 +74,14 @@ def measure_recall(
     queries = truth.queries
     skip = int((queries.own_rows >= 0).any())
     _, rows = index.search(queries.embeddings, top_k=truth.top_k + skip, parameters=parameters)
-    hits = 0
-    for query, own, found, least in zip(queries.embeddings, queries.own_rows, rows, truth.least_scores, strict=True):
+    hits = np.zeros(len(queries))
+    asked = zip(queries.embeddings, queries.own_rows, rows, truth.least_scores, strict=True)
+    for number, (query, own, found, least) in enumerate(asked):
         kept = found[(found != own) & (found >= 0)][: truth.top_k]
-        hits += int((vectors.rows(kept) @ query >= least - _TIE).sum())
-    return hits / (len(queries) * truth.top_k)
+        hits[number] = (vectors.rows(kept) @ query >= least - _TIE).sum()
+    return hits / truth.top_k
+
+
+def standard_error(shares: NDArray[np.float64]) -> float:
+    """Returns that of their mean: s / sqrt(n), s with n - 1 degrees of freedom; 0 of a single one."""
+    return float(shares.std(ddof=1) / np.sqrt(len(shares))) if len(shares) > 1 else 0.0
