@@ -116,8 +116,8 @@ def tune_search(
     """Measures recall@10 of images and texts apart; takes the cheapest setting at which the worse one is enough.
 
     With two parameters (`nprobe` and `k_factor`) each step of the second climbs the first until the target is
-    reached, and the cheapest by measured CPU time of those that reached it is taken. Where none surely reaches it, the
-    one of highest recall is taken, if that reaches it.
+    reached, and the cheapest by measured CPU time of those that reached it is taken. Where none surely reaches it, of
+    those that seem to the one of which it is surest is taken.
 
     Raises:
         GateError: no setting reaches the target; the message names the best that was reached.
@@ -137,9 +137,10 @@ def tune_search(
     if reached:
         best = min(reached, key=lambda point: point.cpu_ms)
         return TunedSearch(best.parameters, best.recall, best.cpu_ms, tuple(curve))
-    best = max(curve, key=lambda point: point.sure_recall or 0.0)
-    if (best.recall.worst or 0.0) >= goal.recall_target:
+    if perhaps := [point for point in curve if (point.recall.worst or 0.0) >= goal.recall_target]:
+        best = max(perhaps, key=lambda point: point.sure_recall or 0.0)
         return TunedSearch(best.parameters, best.recall, best.cpu_ms, tuple(curve))
+    best = max(curve, key=lambda point: point.recall.worst or 0.0)
     setting = ", ".join(f"{name} {value}" for name, value in best.parameters.items()) or "no parameter"
     raise GateError(
         f"index {index.index_version}, {index_key}: recall@10 of {best.recall.worst:.4f} at best "

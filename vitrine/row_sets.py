@@ -75,6 +75,14 @@ class RowSet:
             return bits
         return np.packbits(np.unpackbits(bits, bitorder="little")[first % 8 :], bitorder="little")
 
+    def count_of(self, first: int, count: int) -> int:
+        """Counts the set's rows among some consecutive rows."""
+        if self._ids is not None:
+            return int(np.diff(np.searchsorted(self._ids, [first, first + count]))[0])
+        bits = self.bits_of(first, count)
+        beyond = int(bits[-1]) >> (count % 8) if count % 8 else 0
+        return int(np.bitwise_count(bits).sum()) - beyond.bit_count()
+
     def contains(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Says of each row, in any shape, whether it is in the set."""
         if self._ids is not None and self._bits is None:

@@ -12,8 +12,9 @@ from index_builder.curve_plot import draw_curve
 from index_builder.held_out import HeldOutQueries
 from index_builder.recall import ground_truth, standard_error
 from index_builder.recipes import recipe_of
-from index_builder.tuning import TunedSearch, TuningGoal, climbs, measure_point, tune_search
+from index_builder.tuning import CurvePoint, TunedSearch, TuningGoal, climbs, measure_point, tune_search
 from index_builder.vectors import RowVectors
+from vitrine.contracts.releases import RecallFigures
 from vitrine.errors import GateError
 from vitrine.vector_index import VectorIndex
 
@@ -70,6 +71,24 @@ def test_where_none_is_surely_enough_the_best_that_seems_to_be_is_taken(vectors:
 
     assert best.sure_recall < best.recall.worst
     assert tuned.search_parameters == best.parameters
+
+
+def test_a_setting_that_seems_enough_is_taken_though_another_is_surer_to_be_near_it(
+    vectors: RowVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {1: (0.948, 0.943), 2: (0.951, 0.941)}  # recall, and less its standard error
+
+    def measured(_index: object, _vectors: object, _truths: object, parameters: dict[str, int]) -> CurvePoint:
+        recall, sure = figures.get(parameters["nprobe"], (0.9, 0.89))
+        return CurvePoint(
+            parameters, RecallFigures(image=recall, text=None, queries_image=200, queries_text=0), sure, 1
+        )
+
+    monkeypatch.setattr("index_builder.tuning.measure_point", measured)
+
+    tuned = _tune(_index("ivf-sq8", vectors, tmp_path), vectors, target=0.95)
+
+    assert tuned.search_parameters == {"nprobe": 2}
 
 
 def test_the_standard_error_is_that_of_the_mean() -> None:

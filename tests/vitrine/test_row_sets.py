@@ -52,6 +52,8 @@ def test_bits_of_a_shards_rows_begin_with_its_first_row(mask: np.ndarray, first:
     bits = RowSet.of_mask(mask).bits_of(first, count)
 
     assert np.unpackbits(bits, bitorder="little")[:count].tolist() == mask[first : first + count].tolist()
+    for rows in (RowSet.of_mask(mask), RowSet.of_ids(np.flatnonzero(mask), items=len(mask))):
+        assert rows.count_of(first, count) == mask[first : first + count].sum()
 
 
 def test_a_set_that_threads_share_cannot_be_changed() -> None:

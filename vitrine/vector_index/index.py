@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +14,15 @@ from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError
 from vitrine.row_sets import RowSet
 from vitrine.vector_index.best import best_of, bounded, nothing
-from vitrine.vector_index.nearby import NEARBY, alike, lies_far, nearby_shares
-from vitrine.vector_index.shards import REFINEMENT_FILE, Shard, open_shard
+from vitrine.vector_index.filtered import search_filtered
+from vitrine.vector_index.shards import REFINEMENT_FILE, Shard, open_shard, read_through
 from vitrine.vector_index.structures import Walk
 
 # Up to this many matches a filter is answered by comparing every match: exact, and cheaper than a graph walk that has
 # to wade through rows that do not match.
 _EXACT_MATCHES = 20_000
+# A walk that came back short among matches that are at most this share of all rows is not worth repeating in full.
+_EXACT_SHARE = 0.05
 _EXACT_BATCH = 4_096  # rows reconstructed at a time: 8 MB at 512 dimensions
 
 
@@ -152,9 +153,20 @@ class VectorIndex:
         vector = self._vectors(np.array([row], dtype=np.int64))[0]
         return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
-    def touch(self) -> int:
-        """Reads all mapped files, so that first queries after a swap meet no cold disk; returns their bytes."""
-        return sum(shard.touch() for shard in self._shards)
+    def touch(self, *, refinement_bytes: int | None = None) -> int:
+        """Reads what is mapped, so that first queries after a swap meet no cold disk; returns the bytes read.
+
+        Args:
+            refinement_bytes: up to which refinements are read too, together; by default a quarter of the machine's
+                memory. Larger ones are made to be read page by page: reading them through would put the pages of the
+                release that is serving out of the cache, and not stay there themselves.
+        """
+        refinements = [path for shard in self._shards for path in shard.paths[1:]]
+        if refinement_bytes is None:
+            refinement_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+        fits = sum(path.stat().st_size for path in refinements) <= refinement_bytes
+        searched = [path for shard in self._shards for path in shard.paths[:1]]
+        return sum(read_through(path) for path in searched + (refinements if fits else []))
 
     def _walk(
         self,
@@ -170,7 +182,9 @@ class VectorIndex:
         best = nothing(len(queries), top_k)
         for shard in self._shards:
             wanted = Walk(parameters, top_k, widest=widest, left_out=left_out)
-            found = shard.search(queries, wanted) if matches is None else _filtered(shard, queries, wanted, matches)
+            found = (
+                shard.search(queries, wanted) if matches is None else search_filtered(shard, queries, wanted, matches)
+            )
             rows = np.where(found[1] < 0, -1, found[1] + shard.first_row)
             scores = np.where(rows < 0, -np.inf, found[0])
             best = best_of(best, (scores, rows), top_k=top_k)
@@ -186,10 +200,13 @@ class VectorIndex:
         parameters: Mapping[str, int],
         left_out: int,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Answers the queries that came back short again: visiting all that can be visited, then exactly."""
+        """Answers the queries that came back short again: visiting all that can be visited, then exactly; at once
+        exactly where that is cheaper."""
         top_k = rows.shape[1]
-        wanted = min(top_k, self.items if matches is None else matches.count)
-        if len(short := np.flatnonzero((rows >= 0).sum(axis=1) < wanted)):
+        matching = self.items if matches is None else matches.count
+        wanted = min(top_k, matching)
+        few = matching <= _EXACT_SHARE * self.items
+        if not few and len(short := np.flatnonzero((rows >= 0).sum(axis=1) < wanted)):
             scores[short], rows[short] = self._walk(
                 queries[short], top_k, matches, parameters=parameters, left_out=left_out, widest=True
             )
@@ -217,22 +234,3 @@ class VectorIndex:
         if allowed.items != self.items:
             raise ContractError(f"expected a mask of {self.items} rows, or a set of so many, found {allowed.items}")
         return allowed
-
-
-def _filtered(
-    shard: Shard, queries: NDArray[np.float32], wanted: Walk, matches: RowSet
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Searches a shard for rows of a set, each query as far as what is let through around it asks for."""
-    bits = matches.bits_of(shard.first_row, shard.items)
-    wanted = replace(wanted, selector=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]
-    overall = matches.count / matches.items
-    shares = np.full(len(queries), overall)
-    # What is left out lies around the queries by intent, and says nothing of what is let through farther on.
-    if shard.structure.parameter_names and not wanted.widest and not wanted.left_out:
-        around = shard.candidates(queries, Walk(wanted.tuned, NEARBY))
-        shares = nearby_shares(np.where(around < 0, -1, around + shard.first_row), matches, overall=overall)
-    scores, rows = nothing(len(queries), wanted.top_k)
-    for places, share in alike(shares):
-        walk = replace(wanted, kept=share, far=lies_far(share, overall=overall))
-        scores[places], rows[places] = shard.search(queries[places], walk)
-    return scores, rows

@@ -16,21 +16,25 @@ from vitrine.row_sets import RowSet
 NEARBY = 64  # rows looked at around a query
 _SURE = 16  # matches among them from which their share is known to within about a quarter: sqrt(16) / 16
 _FAR = 3
+MOST_LEFT_OUT = 960  # rows left out right around a query beyond which nobody looks at what lies around them
 
 
-def nearby_shares(rows: NDArray[np.int64], matches: RowSet, *, overall: float) -> NDArray[np.float64]:
+def nearby_shares(
+    rows: NDArray[np.int64], matches: RowSet, *, overall: float, left_out: int = 0
+) -> NDArray[np.float64]:
     """Estimates the share that is let through around each query.
 
     Args:
-        rows: (n, NEARBY), the rows around each query, -1 where there is none.
+        rows: (n, NEARBY + left_out), the rows around each query, -1 where there is none.
         matches: the rows that are let through.
         overall: their share of all rows; taken where too few matches are met to believe that there are more nearby.
+        left_out: rows right around each query that are not let through by intent, and say nothing of the others.
 
     Returns:
         shares: (n,), from about 1 / NEARBY to 1: where none is met there may still be one farther away.
     """
     met = (matches.contains(np.maximum(rows, 0)) & (rows >= 0)).sum(axis=1)
-    looked_at = np.maximum((rows >= 0).sum(axis=1), 1)
+    looked_at = np.maximum((rows >= 0).sum(axis=1) - left_out, met)
     shares = np.minimum((met + 1) / (looked_at + 1), 1.0)
     return np.where(met < _SURE, np.minimum(shares, overall), shares)
 

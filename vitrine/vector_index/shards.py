@@ -27,6 +27,7 @@ class Shard:
     Attributes:
         first_row, items, dimension: where its rows lie and what they are.
         structure: how it is asked.
+        paths: of its files that are mapped, the refinement's last.
     """
 
     def __init__(self, index: Any, refinement: Any, *, first_row: int, paths: tuple[Path, ...]) -> None:
@@ -34,7 +35,7 @@ class Shard:
         self.items = int(index.ntotal)
         self.dimension = int(index.d)
         self._index = index
-        self._paths = paths
+        self.paths = paths
         self._unrefined = structure_of(index)
         if refinement is None:
             self.structure: SearchStructure = self._unrefined
@@ -59,15 +60,6 @@ class Shard:
         """Returns the vectors of some rows as the shard holds them, not normalised: (len(rows), dimension)."""
         return self._stored.reconstruct_batch(np.ascontiguousarray(rows, dtype=np.int64))
 
-    def touch(self) -> int:
-        """Reads the whole mapped files, so that first queries after a swap meet no cold disk; returns their bytes."""
-        size, page = 0, bytearray(1 << 22)
-        for path in self._paths:
-            with path.open("rb", buffering=0) as stream:
-                while read := stream.readinto(page):
-                    size += read
-        return size
-
 
 def open_shard(folder: Path, *, first_row: int) -> Shard:
     """Opens the shard that lies in `folder`.
@@ -87,6 +79,15 @@ def open_shard(folder: Path, *, first_row: int) -> Shard:
             f"found {refinement.ntotal} of {refinement.d}; fetch the index version again"
         )
     return Shard(index, refinement, first_row=first_row, paths=(path, refinement_path))
+
+
+def read_through(path: Path) -> int:
+    """Reads a file so that its pages lie in the cache; returns its bytes."""
+    size, page = 0, bytearray(1 << 22)
+    with path.open("rb", buffering=0) as stream:
+        while read := stream.readinto(page):
+            size += read
+    return size
 
 
 def _read(path: Path) -> Any:
