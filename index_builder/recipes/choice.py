@@ -71,11 +71,13 @@ def recipe_of(key: str, *, items: int, dimension: int) -> Recipe:
     if lists is not None:
         train_rows = max(_TRAIN_ROWS, _ROWS_A_CENTROID * int(lists.nlist))
         return ListRecipe(name, index_key, train_rows=train_rows, seed=SEED)
-    if isinstance(index, faiss.IndexFlatCodes):
+    # Other codes (PQ, RaBitQ, LSH) have a layout of their own in a file, which `write_codes` does not write.
+    if isinstance(index, faiss.IndexFlat | faiss.IndexScalarQuantizer):
         return ComparedRecipe(name, index_key, train_rows=_TRAIN_ROWS, seed=SEED)
     raise SettingsError(
-        f"VITRINE_INDEX_KEY={key!r}: expected lists (IVF…), a graph (HNSW…) or codes (Flat, SQ8), found "
-        f"{type(index).__name__}"
+        f"VITRINE_INDEX_KEY={key!r}: expected lists (IVF…), a graph (HNSW…) or codes of one number a dimension (Flat, "
+        f"SQ8, SQfp16), found {type(index).__name__}; name one of {', '.join(FAMILIES)}, or put codes of "
+        "another kind into lists (IVF256,PQ16)"
     )
 
 
