@@ -8,7 +8,7 @@ from index_builder.planning.calibration import read_calibration
 from index_builder.planning.plan import PlanRequest, predict_recipe, rank_recipes
 from index_builder.planning.sizes import read_size
 from index_builder.planning.table import plan_table
-from index_builder.recipes import Recipe, recipe_of
+from index_builder.recipes import FAMILIES, Recipe, pieces_fault, recipe_of
 from vitrine.contracts.index_builds import IndexFigures
 from vitrine.errors import SettingsError
 from vitrine.settings import Settings
@@ -53,6 +53,11 @@ def choose_for(settings: Settings, *, items: int, dimension: int) -> ChosenRecip
                     f"{plan_table(request, all_ranked)}"
                 )
     else:
+        if key in FAMILIES and (fault := pieces_fault(key, dimension=dimension)):
+            raise SettingsError(
+                f"VITRINE_INDEX_KEY={key!r}: expected a dimension that divides into enough pieces, found {fault}; set "
+                "VITRINE_INDEX_KEY=auto or another recipe (`python -m index_builder plan`)"
+            )
         asked = recipe_of(key, items=max(items, 1), dimension=dimension)
         if asked.name not in calibration:
             return ChosenRecipe(asked, 1, IndexFigures())

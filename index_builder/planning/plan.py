@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from index_builder.planning.calibration import FamilyCalibration
 from index_builder.planning.footprint import Footprint, shard_footprint
-from index_builder.recipes import recipe_of
+from index_builder.recipes import pieces_fault, recipe_of
 from vitrine.contracts.index_builds import IndexFigures
 
 # An item in the item table, measured at 10M items by `benchmarks/item_table.py`: SQLite, filter columns, groups.
@@ -106,6 +106,8 @@ def _judged(request: PlanRequest, family: FamilyCalibration, *, index_key: str |
     build_cpu_s = family.build_cpu_s(rows=request.items, dimension=request.dimension, shards=shards)
     price = request.core_hour_price
     reasons = _reasons(request, with_items, cpu_ms, family.best_recall)
+    if index_key is None and (fault := pieces_fault(family.name, dimension=request.dimension)):
+        reasons.insert(0, fault)
     return RankedRecipe(
         name=family.name,
         index_key=key,

@@ -30,6 +30,17 @@ def test_limits_that_no_recipe_keeps_are_refused_with_the_whole_plan() -> None:
         choose_for(Settings(index_memory="1M"), items=1_000_000, dimension=512)
 
 
+@pytest.mark.parametrize("dimension", [514, 122, 61])
+@pytest.mark.parametrize("family", ["ivf-pq", "opq-ivf-pq"])
+def test_a_product_quantizer_by_name_is_refused_where_the_dimension_has_no_fit_divisor(
+    family: str, dimension: int
+) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"{family}.*found {dimension} dimensions cut into \d pieces.*; set .*=auto"
+    ):
+        choose_for(Settings(index_key=family), items=1_000_000, dimension=dimension)
+
+
 def test_a_recipe_by_name_gets_the_lists_that_suit_the_catalog_and_a_key_stays_as_it_is() -> None:
     named = choose_for(Settings(index_key="ivf-sq8"), items=1_000_000, dimension=512)
     keyed = choose_for(Settings(index_key="IVF100,SQ8"), items=1_000_000, dimension=512)

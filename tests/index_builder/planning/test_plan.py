@@ -50,6 +50,24 @@ def test_an_index_that_no_build_can_hold_is_made_of_several_shards() -> None:
     assert by_name["ivf-rabitq"].shards == 1
 
 
+@pytest.mark.parametrize("dimension", [514, 122, 61])
+def test_codes_of_a_few_pieces_never_fit_however_cheap_they_seem(dimension: int) -> None:
+    ranked = rank_recipes(PlanRequest(1_000_000, dimension), CALIBRATION)
+
+    by_name = {one.name: one for one in ranked}
+    for name in ("ivf-pq", "opq-ivf-pq"):
+        assert not by_name[name].fits
+        assert f"{dimension} dimensions cut into" in by_name[name].lost_because
+    assert ranked[0].fits
+
+
+@pytest.mark.parametrize("dimension", [7, 24, 50, 100, 128, 300, 384, 512, 768, 1_000, 1_536])
+def test_common_dimensions_divide_into_enough_pieces(dimension: int) -> None:
+    ranked = rank_recipes(PlanRequest(1_000_000, dimension), CALIBRATION)
+
+    assert all("pieces" not in one.lost_because for one in ranked)
+
+
 def test_a_limit_on_latency_refuses_the_search_of_everything() -> None:
     ranked = rank_recipes(PlanRequest(1_000_000, 512, latency_ms=5.0), CALIBRATION)
 
