@@ -9,7 +9,8 @@ import pytest
 
 from index_builder.planning.calibration import read_calibration
 from index_builder.planning.opened_memory import measure_opened_memory
-from index_builder.planning.plan import PlanRequest, predict_recipe
+from index_builder.planning.plan import predict_recipe
+from index_builder.planning.request import PlanRequest
 from index_builder.recipes import FAMILIES, recipe_of
 
 DISTINCT = 20_000
