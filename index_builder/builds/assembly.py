@@ -69,12 +69,12 @@ def assemble_index(
             vectors = RowVectors.write(folder / "vectors.npy", rows.halves(), dimension=plan.dimension)
             make_shards(settings, object_store, plan, vectors, names=shards, folder=folder)
             manifest = _manifest(plan, shards)
-            opened = VectorIndex.open_folders([folder / shard for shard in shards], index_version=plan.index_version)
-            tuned = _tuned(settings, object_store, plan, opened, rows=rows, vectors=vectors)
-            _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
+            tuned = _checked(
+                settings, object_store, plan, [folder / shard for shard in shards], rows=rows, vectors=vectors
+            )
         record_peak(ledger, plan, step="assemble", peak=peak)
         files = _write_files(folder, plan, tuned, shards)
-        measured = _measured([folder / shard for shard in shards], tuned, recorded_peaks(ledger, plan))
+        measured = _measured(plan, [folder / shard for shard in shards], tuned, recorded_peaks(ledger, plan))
         manifest = manifest.model_copy(
             update={
                 "search_parameters": tuned.search_parameters,
@@ -121,6 +121,22 @@ def _manifest(plan: IndexPlan, shards: tuple[str, ...]) -> IndexVersion:
     )
 
 
+def _checked(
+    settings: Settings,
+    object_store: ObjectStore,
+    plan: IndexPlan,
+    shards: Sequence[Path],
+    *,
+    rows: PlannedRows,
+    vectors: RowVectors,
+) -> TunedSearch:
+    """Opens the shards, tunes the search and checks the rows; nothing is open any more when it returns."""
+    opened = VectorIndex.open_folders(shards, index_version=plan.index_version)
+    tuned = _tuned(settings, object_store, plan, opened, rows=rows, vectors=vectors)
+    _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
+    return tuned
+
+
 def _tuned(
     settings: Settings,
     object_store: ObjectStore,
@@ -160,10 +176,18 @@ def _check_round_trip(opened: VectorIndex, rows: PlannedRows, *, seed: int) -> N
         )
 
 
-def _measured(shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) -> IndexFigures:
-    """Returns what the index costs; its memory by opening it in a process of its own, where that tells anything."""
+def _measured(plan: IndexPlan, shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) -> IndexFigures:
+    """Returns what the index costs; its memory by opening it in processes of their own, where that tells anything.
+
+    The index is tuned and checked by now, so a figure that cannot be had fails no build: it is left out.
+    """
     disk_bytes = sum(path.stat().st_size for shard in shards for path in shard.glob("*.faiss"))
-    opened = measure_opened_memory(shards) if disk_bytes >= _LEAST_MEASURED_BYTES else None
+    opened = None
+    if disk_bytes >= _LEAST_MEASURED_BYTES:
+        try:
+            opened = measure_opened_memory(shards)
+        except ContractError as error:
+            print(f"{plan.catalog_id}: memory of {plan.index_version} is not measured: {error}", file=sys.stderr)
     return IndexFigures(
         memory_bytes=opened.anonymous_bytes if opened else None,
         mapped_bytes=max(0, opened.file_bytes - opened.anonymous_bytes) if opened else None,
