@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from index_builder.builds.memory import record_peak, recorded_peaks, watched_memory
 from index_builder.builds.planned_recipe import planned_recipe
 from index_builder.builds.planned_rows import PlannedRows
 from index_builder.builds.plans import read_plan
+from index_builder.builds.round_trip import check_round_trip
 from index_builder.builds.shards import make_shards
 from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
 from index_builder.curve_plot import PLOT_FILE, draw_curve
@@ -35,8 +34,6 @@ from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
 from vitrine.vector_index import VectorIndex
 
-_ROUND_TRIPS = 200
-_LEAST_COSINE = 0.9  # of a row to its own vector; 8 bits leave 0.9999, so less means another row's vector
 _LEAST_MEASURED_BYTES = 64 << 20  # the memory of less is lost in that of the process, and costs a second to ask
 _NOT_MEASURED = RecallFigures(image=None, text=None, queries_image=0, queries_text=0)
 
@@ -133,7 +130,8 @@ def _checked(
     """Opens the shards, tunes the search and checks the rows; nothing is open any more when it returns."""
     opened = VectorIndex.open_folders(shards, index_version=plan.index_version)
     tuned = _tuned(settings, object_store, plan, opened, rows=rows, vectors=vectors)
-    _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
+    recipe = planned_recipe(plan)
+    check_round_trip(opened, rows, index_key=recipe.index_key, seed=recipe.seed + 1)
     return tuned
 
 
@@ -158,22 +156,6 @@ def _tuned(
     )
     index_key = planned_recipe(plan).index_key
     return tune_search(opened, goal, vectors, images=images, texts=texts, index_key=index_key)
-
-
-def _check_round_trip(opened: VectorIndex, rows: PlannedRows, *, seed: int) -> None:
-    """Checks on a sample that row i of the index holds the vector of the item in row i, read from its block again."""
-    drawn = np.random.default_rng(seed).choice(opened.items, size=min(_ROUND_TRIPS, opened.items), replace=False)
-    sample = np.sort(drawn).astype(np.int64)
-    stored = np.stack([opened.reconstruct(int(row)) for row in sample])
-    cosines = np.einsum("nd,nd->n", stored, rows.vectors(sample))
-    wrong = np.flatnonzero(cosines < _LEAST_COSINE)
-    if len(wrong):
-        row = int(sample[wrong[0]])
-        raise ContractError(
-            f"index {opened.index_version}: {len(wrong)} of {len(sample)} sampled rows do not hold their item's vector "
-            f"(first: row {row}, item {rows.item_ids(sample[wrong[:1]])[0]!r}, cosine {cosines[wrong[0]]:.3f}); "
-            "the rows are out of order: build again"
-        )
 
 
 def _measured(plan: IndexPlan, shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) -> IndexFigures:

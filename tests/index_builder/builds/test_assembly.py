@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from index_builder.builds import assemble_index, assembly, encode_parts, find_index_version, plan_build
+from index_builder.builds import (
+    assemble_index,
+    assembly,
+    build_index_version,
+    encode_parts,
+    find_index_version,
+    plan_build,
+)
 from index_builder.builds.encoded_parts import fetch_encoded_part, put_encoded_part
 from index_builder.builds.plans import read_plan
 from index_builder.heads import resolve_head
@@ -57,6 +64,17 @@ def test_an_index_whose_rows_hold_other_items_vectors_is_refused(
         assemble_index(settings, catalog_id=plan.catalog_id, plan_id=plan.plan_id)
 
     assert find_index_version(object_store, plan.catalog_id, plan.index_version) is None
+
+
+@pytest.mark.parametrize("index_key", ["IVF8,PQ3x4", "HNSW16,PQ3x4", "IVF8,RaBitQ"])
+def test_an_index_of_coarse_codes_counts_when_its_rows_are_in_order(
+    settings: Settings, object_store: ObjectStore, plan: IndexPlan, index_key: str
+) -> None:
+    coarse = settings.model_copy(update={"index_key": index_key})
+
+    index_version = build_index_version(coarse, catalog_id=plan.catalog_id, embedding_set_id=plan.embedding_set_id)
+
+    assert find_index_version(object_store, plan.catalog_id, index_version).index_key == index_key
 
 
 def test_a_plan_that_lost_rows_of_the_embedding_set_is_refused(
