@@ -132,6 +132,23 @@ def test_a_build_whose_memory_cannot_be_measured_says_so_and_counts(
     assert f"memory of {plan.index_version} is not measured: " in capsys.readouterr().err
 
 
+def test_a_return_to_a_head_needs_its_plan_and_neither_parts_nor_quantizer(
+    settings: Settings, object_store: ObjectStore, plan: IndexPlan
+) -> None:
+    index_version = assemble_index(settings, catalog_id=plan.catalog_id, plan_id=plan.plan_id)
+    quantizer_id = plan.quantizer.quantizer_id
+    for prefix in (
+        keys.encoded_parts_prefix(plan.catalog_id, quantizer_id),
+        keys.quantizer_prefix(plan.catalog_id, quantizer_id),
+    ):
+        for key in list(object_store.list_keys(f"{prefix}/")):
+            object_store.delete(key)
+
+    again = build_index_version(settings, catalog_id=plan.catalog_id, embedding_set_id=plan.embedding_set_id)
+
+    assert again == index_version
+
+
 def test_a_manifest_from_before_builds_had_plans_is_read(
     settings: Settings, object_store: ObjectStore, plan: IndexPlan
 ) -> None:
