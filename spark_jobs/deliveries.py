@@ -18,7 +18,7 @@ from spark_jobs.reading_limits import ReadingLimits
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery
-from vitrine.contracts.document import StoredFile
+from vitrine.contracts.document import StoredFile, check_file_name
 from vitrine.errors import DeliveryError, ObjectMissingError
 from vitrine.identity import content_id
 from vitrine.ledger import Ledger
@@ -188,6 +188,10 @@ def _copy(
 
 def _hashed(file: SourceFile, scratch: Path, *, limits: ReadingLimits) -> _Copied:
     """Hashes an items file, and brings one that lies in an object store to this machine."""
+    try:
+        check_file_name(file.name)
+    except ValueError as error:
+        raise DeliveryError(f"items file: {error}; rename it") from error
     if isinstance(file.content, LocalBytes):
         path = file.content.path
     else:

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from index_builder.builds.memory import record_peak, recorded_peaks, watched_memory
 from index_builder.builds.planned_recipe import planned_recipe
 from index_builder.builds.planned_rows import PlannedRows
 from index_builder.builds.plans import read_plan
+from index_builder.builds.round_trip import check_round_trip
 from index_builder.builds.shards import make_shards
 from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
 from index_builder.curve_plot import PLOT_FILE, draw_curve
@@ -35,8 +34,6 @@ from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
 from vitrine.vector_index import VectorIndex
 
-_ROUND_TRIPS = 200
-_LEAST_COSINE = 0.9  # of a row to its own vector; 8 bits leave 0.9999, so less means another row's vector
 _LEAST_MEASURED_BYTES = 64 << 20  # the memory of less is lost in that of the process, and costs a second to ask
 _NOT_MEASURED = RecallFigures(image=None, text=None, queries_image=0, queries_text=0)
 
@@ -69,12 +66,12 @@ def assemble_index(
             vectors = RowVectors.write(folder / "vectors.npy", rows.halves(), dimension=plan.dimension)
             make_shards(settings, object_store, plan, vectors, names=shards, folder=folder)
             manifest = _manifest(plan, shards)
-            opened = VectorIndex.open_folders([folder / shard for shard in shards], index_version=plan.index_version)
-            tuned = _tuned(settings, object_store, plan, opened, rows=rows, vectors=vectors)
-            _check_round_trip(opened, rows, seed=planned_recipe(plan).seed + 1)
+            tuned = _checked(
+                settings, object_store, plan, [folder / shard for shard in shards], rows=rows, vectors=vectors
+            )
         record_peak(ledger, plan, step="assemble", peak=peak)
         files = _write_files(folder, plan, tuned, shards)
-        measured = _measured([folder / shard for shard in shards], tuned, recorded_peaks(ledger, plan))
+        measured = _measured(plan, [folder / shard for shard in shards], tuned, recorded_peaks(ledger, plan))
         manifest = manifest.model_copy(
             update={
                 "search_parameters": tuned.search_parameters,
@@ -121,6 +118,23 @@ def _manifest(plan: IndexPlan, shards: tuple[str, ...]) -> IndexVersion:
     )
 
 
+def _checked(
+    settings: Settings,
+    object_store: ObjectStore,
+    plan: IndexPlan,
+    shards: Sequence[Path],
+    *,
+    rows: PlannedRows,
+    vectors: RowVectors,
+) -> TunedSearch:
+    """Opens the shards, tunes the search and checks the rows; nothing is open any more when it returns."""
+    opened = VectorIndex.open_folders(shards, index_version=plan.index_version)
+    tuned = _tuned(settings, object_store, plan, opened, rows=rows, vectors=vectors)
+    recipe = planned_recipe(plan)
+    check_round_trip(opened, rows, index_key=recipe.index_key, seed=recipe.seed + 1)
+    return tuned
+
+
 def _tuned(
     settings: Settings,
     object_store: ObjectStore,
@@ -144,26 +158,18 @@ def _tuned(
     return tune_search(opened, goal, vectors, images=images, texts=texts, index_key=index_key)
 
 
-def _check_round_trip(opened: VectorIndex, rows: PlannedRows, *, seed: int) -> None:
-    """Checks on a sample that row i of the index holds the vector of the item in row i, read from its block again."""
-    drawn = np.random.default_rng(seed).choice(opened.items, size=min(_ROUND_TRIPS, opened.items), replace=False)
-    sample = np.sort(drawn).astype(np.int64)
-    stored = np.stack([opened.reconstruct(int(row)) for row in sample])
-    cosines = np.einsum("nd,nd->n", stored, rows.vectors(sample))
-    wrong = np.flatnonzero(cosines < _LEAST_COSINE)
-    if len(wrong):
-        row = int(sample[wrong[0]])
-        raise ContractError(
-            f"index {opened.index_version}: {len(wrong)} of {len(sample)} sampled rows do not hold their item's vector "
-            f"(first: row {row}, item {rows.item_ids(sample[wrong[:1]])[0]!r}, cosine {cosines[wrong[0]]:.3f}); "
-            "the rows are out of order: build again"
-        )
+def _measured(plan: IndexPlan, shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) -> IndexFigures:
+    """Returns what the index costs; its memory by opening it in processes of their own, where that tells anything.
 
-
-def _measured(shards: Sequence[Path], tuned: TunedSearch, peaks: Sequence[int]) -> IndexFigures:
-    """Returns what the index costs; its memory by opening it in a process of its own, where that tells anything."""
+    The index is tuned and checked by now, so a figure that cannot be had fails no build: it is left out.
+    """
     disk_bytes = sum(path.stat().st_size for shard in shards for path in shard.glob("*.faiss"))
-    opened = measure_opened_memory(shards) if disk_bytes >= _LEAST_MEASURED_BYTES else None
+    opened = None
+    if disk_bytes >= _LEAST_MEASURED_BYTES:
+        try:
+            opened = measure_opened_memory(shards)
+        except ContractError as error:
+            print(f"{plan.catalog_id}: memory of {plan.index_version} is not measured: {error}", file=sys.stderr)
     return IndexFigures(
         memory_bytes=opened.anonymous_bytes if opened else None,
         mapped_bytes=max(0, opened.file_bytes - opened.anonymous_bytes) if opened else None,

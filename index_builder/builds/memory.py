@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from index_builder.planning.opened_memory import anonymous_bytes
 from vitrine.contracts.index_builds import IndexPlan
 from vitrine.ledger import Ledger
 
 _CHECK_NAME = "index_build_peak_bytes"
-_STATUS = Path("/proc/self/status")
 _EVERY_S = 0.05
 
 
@@ -49,16 +48,6 @@ def watched_memory() -> Iterator[AnonymousPeak]:
         stop.set()
         thread.join()
         peak.look()
-
-
-def anonymous_bytes() -> int | None:
-    """Returns `RssAnon` of this process in bytes; None where there is no such figure."""
-    try:
-        lines = _STATUS.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("RssAnon:")]
-    return int(found[0]) * 1024 if found else None
 
 
 def record_peak(ledger: Ledger, plan: IndexPlan, *, step: str, peak: AnonymousPeak) -> None:

@@ -53,7 +53,7 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
         choice.recipe,
         tuning_goal(settings),
         choice.predicted,
-        shards=max(choice.shards, -(-embedding_set.items // settings.index_max_shard_rows)),
+        shards=choice.shards,
     )
     with closing(open_ledger(settings)) as ledger:
         quantizers = Quantizers(settings, object_store, ledger, embedding_set, draft.recipe)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from index_builder.planning.calibration import read_calibration
-from index_builder.planning.plan import PlanRequest, predict_recipe, rank_recipes
+from index_builder.planning.division import divide
+from index_builder.planning.plan import predict_recipe, rank_recipes
+from index_builder.planning.request import PlanRequest
 from index_builder.planning.sizes import read_size
 from index_builder.planning.table import plan_table
-from index_builder.recipes import Recipe, recipe_of
+from index_builder.recipes import FAMILIES, Recipe, pieces_fault, recipe_of
 from vitrine.contracts.index_builds import IndexFigures
 from vitrine.errors import SettingsError
 from vitrine.settings import Settings
@@ -53,9 +55,16 @@ def choose_for(settings: Settings, *, items: int, dimension: int) -> ChosenRecip
                     f"{plan_table(request, all_ranked)}"
                 )
     else:
+        if key in FAMILIES and (fault := pieces_fault(key, dimension=dimension)):
+            raise SettingsError(
+                f"VITRINE_INDEX_KEY={key!r}: expected a dimension that divides into enough pieces, found {fault}; set "
+                "VITRINE_INDEX_KEY=auto or another recipe (`python -m index_builder plan`)"
+            )
         asked = recipe_of(key, items=max(items, 1), dimension=dimension)
         if asked.name not in calibration:
-            return ChosenRecipe(asked, 1, IndexFigures())
+            # What only a calibration knows of lists is left out: they count as even, and as free beside their rows.
+            shards = divide(request, key, list_bytes=0.0, list_sizes=()).shards
+            return ChosenRecipe(asked, shards, IndexFigures())
         ranked = predict_recipe(request, calibration[asked.name], index_key=None if key == asked.name else key)
     per_shard = -(-max(items, 1) // ranked.shards)
     return ChosenRecipe(
@@ -73,4 +82,5 @@ def plan_request(settings: Settings, *, items: int, dimension: int) -> PlanReque
         recall=settings.index_recall_target,
         latency_ms=settings.index_latency_ms,
         build_memory_bytes=settings.index_build_max_bytes,
+        max_shard_rows=settings.index_max_shard_rows,
     )

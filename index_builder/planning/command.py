@@ -33,7 +33,8 @@ def run_plan(options: argparse.Namespace, settings: Settings) -> str:
     """
     _check_ranges(options)
     from index_builder.planning.calibration import read_calibration
-    from index_builder.planning.plan import PlanRequest, rank_recipes
+    from index_builder.planning.plan import rank_recipes
+    from index_builder.planning.request import PlanRequest
     from index_builder.planning.table import plan_data, plan_table
 
     memory, disk = options.memory or settings.index_memory, options.disk or settings.index_disk
@@ -45,6 +46,7 @@ def run_plan(options: argparse.Namespace, settings: Settings) -> str:
         recall=settings.index_recall_target if options.recall is None else options.recall,
         latency_ms=settings.index_latency_ms if options.latency_ms is None else options.latency_ms,
         build_memory_bytes=settings.index_build_max_bytes,
+        max_shard_rows=settings.index_max_shard_rows,
         core_hour_price=options.core_hour_price,
     )
     ranked = rank_recipes(request, read_calibration())

@@ -7,38 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from index_builder.planning.calibration import FamilyCalibration
-from index_builder.planning.footprint import Footprint, shard_footprint
-from index_builder.recipes import recipe_of
+from index_builder.planning.division import divide
+from index_builder.planning.footprint import Footprint
+from index_builder.planning.request import PlanRequest
+from index_builder.recipes import pieces_fault, recipe_of
 from vitrine.contracts.index_builds import IndexFigures
 
 # An item in the item table, measured at 10M items by `benchmarks/item_table.py`: SQLite, filter columns, groups.
 # Columns and groups are mapped; nothing of it grows with the items in anonymous memory.
 ITEM_DISK_BYTES, ITEM_MAPPED_BYTES = 708, 96
-_MOST_SHARES = 64
 _SPREAD_MS = 0.05  # of CPU a query: asking one shard more and merging its answer
-
-
-@dataclass(frozen=True)
-class PlanRequest:
-    """What a catalog needs and may take.
-
-    Attributes:
-        memory_bytes: of one slot, item table included: anonymous, and mapped pages that every search walks; None: any.
-        disk_bytes: disk of one slot, item table included; None: any.
-        recall: recall@10 against exact search.
-        latency_ms: CPU time of one query at most; None: any.
-        build_memory_bytes: anonymous memory of a build, which merges one shard at a time; None: any.
-        core_hour_price: of a CPU core, in any currency; None: cost is told in core hours only.
-    """
-
-    items: int
-    dimension: int
-    memory_bytes: int | None = None
-    disk_bytes: int | None = None
-    recall: float = 0.95
-    latency_ms: float | None = None
-    build_memory_bytes: int | None = None
-    core_hour_price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +69,13 @@ def predict_recipe(request: PlanRequest, family: FamilyCalibration, *, index_key
 
 
 def _judged(request: PlanRequest, family: FamilyCalibration, *, index_key: str | None = None) -> RankedRecipe:
-    shards, index = _shards(request, family, index_key)
+    division = divide(
+        request,
+        index_key or family.name,
+        list_bytes=family.list_bytes(request.dimension),
+        list_sizes=family.list_sizes,
+    )
+    shards, index = division.shards, division.footprint
     key = recipe_of(
         index_key or family.name, items=math.ceil(request.items / shards), dimension=request.dimension
     ).index_key
@@ -106,6 +90,11 @@ def _judged(request: PlanRequest, family: FamilyCalibration, *, index_key: str |
     build_cpu_s = family.build_cpu_s(rows=request.items, dimension=request.dimension, shards=shards)
     price = request.core_hour_price
     reasons = _reasons(request, with_items, cpu_ms, family.best_recall)
+    if request.build_memory_bytes is not None and division.held_bytes > request.build_memory_bytes:
+        held, limit = shown_bytes(division.held_bytes), shown_bytes(request.build_memory_bytes)
+        reasons.append(f"build memory {held} > {limit}, even in {shards} shards")
+    if index_key is None and (fault := pieces_fault(family.name, dimension=request.dimension)):
+        reasons.insert(0, fault)
     return RankedRecipe(
         name=family.name,
         index_key=key,
@@ -119,27 +108,6 @@ def _judged(request: PlanRequest, family: FamilyCalibration, *, index_key: str |
         lost_because="; ".join(reasons),
         fits=not reasons,
     )
-
-
-def _shards(request: PlanRequest, family: FamilyCalibration, index_key: str | None) -> tuple[int, Footprint]:
-    """Returns how many shards a build needs, and their bytes together: one that it makes must fit its memory."""
-    shards = 1
-    while True:
-        rows = math.ceil(request.items / shards)
-        recipe = recipe_of(index_key or family.name, items=rows, dimension=request.dimension)
-        one = shard_footprint(
-            recipe,
-            rows=rows,
-            dimension=request.dimension,
-            list_bytes=family.list_bytes(request.dimension),
-            list_sizes=family.list_sizes,
-        )
-        # A graph is built in memory whole; lists are merged with the ids and codes that the shard only maps later.
-        held = one.disk_bytes - (rows * request.dimension if recipe.refines else 0)
-        if request.build_memory_bytes is None or held <= request.build_memory_bytes or shards >= _MOST_SHARES:
-            together = (one.anonymous_bytes, one.walked_bytes, one.mapped_bytes, one.disk_bytes)
-            return shards, Footprint(*(round(part * request.items / rows) for part in together))
-        shards += 1
 
 
 def _reasons(request: PlanRequest, footprint: Footprint, cpu_ms: float | None, best_recall: float) -> list[str]:

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from index_builder.planning.plan import ITEM_DISK_BYTES, PlanRequest, RankedRecipe, shown_bytes
+from index_builder.planning.plan import ITEM_DISK_BYTES, RankedRecipe, shown_bytes
+from index_builder.planning.request import PlanRequest
 
 _WIDTH = 100
 

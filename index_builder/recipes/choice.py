@@ -36,6 +36,22 @@ FAMILIES: dict[str, str] = {
     "ivf-pq": "{lists},PQ{quarters}x4fs" + REFINED,
     "opq-ivf-pq": "OPQ{eighths},{lists},PQ{eighths}" + REFINED,
 }
+_PIECE_WIDTHS = {"quarters": 4, "eighths": 8}  # dimensions of a piece, as near as a divisor comes
+_LEAST_SHARE_OF_PIECES = 0.75  # of those that are wanted: with fewer the codes are too coarse to find candidates by
+
+
+def pieces_fault(family: str, *, dimension: int) -> str | None:
+    """Returns why a family cannot cut vectors of this dimension finely enough; None where it can.
+
+    A product quantizer cuts a vector into equal pieces, so their number divides the dimension. Of 514 = 2 x 257
+    dimensions 2 pieces are left of the 128 that are wanted: 8 bits for a vector, by which nothing is found.
+    """
+    for name, width in _PIECE_WIDTHS.items():
+        if f"{{{name}}}" in FAMILIES[family]:
+            wanted, found = max(1, dimension // width), _pieces(dimension, width)
+            if found < _LEAST_SHARE_OF_PIECES * wanted:
+                return f"{dimension} dimensions cut into {found} pieces of {wanted} wanted"
+    return None
 
 
 def index_key_of(family: str, *, items: int, dimension: int) -> str:
@@ -43,8 +59,7 @@ def index_key_of(family: str, *, items: int, dimension: int) -> str:
     count = list_count(items)
     return FAMILIES[family].format(
         lists=f"IVF{count}_HNSW32" if count >= HNSW_FROM_LISTS else f"IVF{count}",
-        quarters=_pieces(dimension, 4),
-        eighths=_pieces(dimension, 8),
+        **{name: _pieces(dimension, width) for name, width in _PIECE_WIDTHS.items()},
     )
 
 
@@ -71,11 +86,13 @@ def recipe_of(key: str, *, items: int, dimension: int) -> Recipe:
     if lists is not None:
         train_rows = max(_TRAIN_ROWS, _ROWS_A_CENTROID * int(lists.nlist))
         return ListRecipe(name, index_key, train_rows=train_rows, seed=SEED)
-    if isinstance(index, faiss.IndexFlatCodes):
+    # Other codes (PQ, RaBitQ, LSH) have a layout of their own in a file, which `write_codes` does not write.
+    if isinstance(index, faiss.IndexFlat | faiss.IndexScalarQuantizer):
         return ComparedRecipe(name, index_key, train_rows=_TRAIN_ROWS, seed=SEED)
     raise SettingsError(
-        f"VITRINE_INDEX_KEY={key!r}: expected lists (IVF…), a graph (HNSW…) or codes (Flat, SQ8), found "
-        f"{type(index).__name__}"
+        f"VITRINE_INDEX_KEY={key!r}: expected lists (IVF…), a graph (HNSW…) or codes of one number a dimension (Flat, "
+        f"SQ8, SQfp16), found {type(index).__name__}; name one of {', '.join(FAMILIES)}, or put codes of "
+        "another kind into lists (IVF256,PQ16)"
     )
 
 

@@ -46,7 +46,13 @@ def write_codes(index: Any, codes: Iterable[bytes], path: Path) -> int:
         stream.write(_LENGTH.pack(size // 4 if isinstance(index, faiss.IndexFlat) else size))
     if rest:
         raise ContractError(f"{path}: expected codes of {code_size} bytes, found {size} bytes; encode the parts again")
-    written = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    try:
+        written = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        raise ContractError(
+            f"{path}: expected a file of {type(index).__name__} that opens, found: {error}; its kind of codes is not "
+            "written by streaming: take another VITRINE_INDEX_KEY"
+        ) from error
     if (written.ntotal, written.d) != (rows, index.d):
         raise ContractError(f"{path}: expected {rows} rows of {index.d} dimensions, found {written.ntotal}")
     return rows

@@ -33,6 +33,11 @@ def make_index(index_key: str, sample: NDArray[np.float32], *, prepare: Callable
         index = faiss.index_factory(sample.shape[1], index_key, faiss.METRIC_INNER_PRODUCT)
         if prepare is not None:
             prepare(index)
+        if len(sample) < (least := _least_rows(index)):
+            raise SettingsError(
+                f"VITRINE_INDEX_KEY={index_key!r}: expected at least {least} rows to train it on, found {len(sample)}; "
+                "a catalog of so few is searched exactly: set VITRINE_INDEX_KEY=auto or flat until it has grown"
+            )
         if not index.is_trained:
             index.train(sample)
     except RuntimeError as error:
@@ -40,6 +45,16 @@ def make_index(index_key: str, sample: NDArray[np.float32], *, prepare: Callable
             f"VITRINE_INDEX_KEY={index_key!r} over {len(sample)} rows of {sample.shape[1]} dimensions: {error}"
         ) from error
     return index
+
+
+def _least_rows(index: Any) -> int:
+    """Returns how many rows an index must be trained on: one for each list, and for each centroid of a piece."""
+    lists = faiss.try_extract_index_ivf(index)
+    codes: Any = index if lists is None else faiss.downcast_index(lists)
+    if isinstance(codes, faiss.IndexHNSW):
+        codes = faiss.downcast_index(codes.storage)
+    pieces = getattr(codes, "pq", None)
+    return max(0 if lists is None else int(lists.nlist), 0 if pieces is None else int(pieces.ksub))
 
 
 def write_quantizer(folder: Path, recipe: Recipe, index: Any) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index_builder.recipes import FAMILIES, Recipe, Trained, recipe_of
+from index_builder.recipes.code_files import write_codes
 from index_builder.recipes.list_merge import fill_lists
 from index_builder.recipes.parts import CODES_FILE, LISTS_FILE
 from vitrine.errors import ContractError, SettingsError
@@ -204,12 +205,35 @@ def test_parts_that_are_torn_or_of_another_quantizer_are_refused(vectors: np.nda
         ("HNSW32,Nonsense", "factory string"),
         ("IVF4,PQ16x4fs", "append"),
         ("IDMap,Flat", "expected lists"),
+        ("PQ8", r"expected lists .* found IndexPQ; name one of"),
+        ("PQ16x4fs", r"expected lists .* found IndexPQFastScan; name one of"),
+        ("RaBitQ", r"expected lists .* found IndexRaBitQ; name one of"),
         ("", "neither"),
     ],
 )
 def test_a_key_that_no_recipe_makes_is_refused(key: str, reason: str, vectors: np.ndarray) -> None:
     with pytest.raises(SettingsError, match=reason):
         recipe_of(key, items=ITEMS, dimension=DIMENSION).train(vectors)
+
+
+@pytest.mark.parametrize(
+    ("key", "least"), [("opq-ivf-pq", 256), ("ivf-pq", 16), ("IVF64,SQ8", 64), ("HNSW16,PQ8", 256)]
+)
+def test_too_few_rows_to_train_on_are_refused_with_how_many_it_takes(key: str, least: int, vectors: np.ndarray) -> None:
+    recipe = recipe_of(key, items=least - 1, dimension=DIMENSION)
+
+    with pytest.raises(
+        SettingsError, match=rf"expected at least {least} rows to train it on, found {least - 1}; .*flat"
+    ):
+        recipe.train(vectors[: least - 1])
+
+
+def test_a_streamed_file_that_faiss_cannot_open_is_refused(vectors: np.ndarray, tmp_path: Path) -> None:
+    index = faiss.index_factory(DIMENSION, "PQ8x4", faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+
+    with pytest.raises(ContractError, match="expected a file of IndexPQ that opens"):
+        write_codes(index, [index.sa_encode(vectors).tobytes()], tmp_path / "index.faiss")
 
 
 @settings(max_examples=25, deadline=None)

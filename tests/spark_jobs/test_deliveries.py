@@ -189,6 +189,15 @@ def test_a_source_without_one_clear_set_of_items_files_is_refused(
             record_delivery(settings, catalog_id=catalog_id, dt=DT, source=source)
 
 
+def test_an_items_file_whose_name_is_none_in_the_store_is_refused(
+    settings: Settings, catalog_id: str, tmp_path: Path
+) -> None:
+    (tmp_path / "items-a\\b.csv").write_text("item_id\na\n")
+
+    with pytest.raises(DeliveryError, match=r"expected the name of a file below a folder.*; rename it"):
+        record_delivery(settings, catalog_id=catalog_id, dt=DT, source=str(tmp_path))
+
+
 @pytest.mark.parametrize(
     "source", ["/no/such/folder", "https://shop.example/items.csv", "s3://no-such-bucket-at-all/x"]
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from vitrine.errors import ContractError
 from vitrine.identity import canonical_json
@@ -32,10 +32,26 @@ class Document(BaseModel):
             raise ContractError(f"expected a {cls.__name__}, found: {error}") from error
 
 
-class StoredFile(Document):
-    """One file of a larger object."""
+def check_file_name(name: str) -> str:
+    """Returns the name of a file below a folder: relative, by slashes, and never outside of the folder.
 
-    name: str
+    Names come from the store and are joined to prefixes and to folders of this machine.
+
+    Raises:
+        ValueError: a part is empty, `.` or `..`, or it holds a backslash or a NUL character.
+    """
+    if "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError(f"expected the name of a file below a folder, e.g. rows/part-00000.parquet, found {name!r}")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(check_file_name)]
+
+
+class StoredFile(Document):
+    """One file of a larger object; `name` is relative to it and leads nowhere else."""
+
+    name: FileName
     size_bytes: int
     sha256: str
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitrine.contracts.document import Document, StoredFile
+from vitrine.contracts.document import Document, FileName, StoredFile
 
 
 class PlannedPart(Document):
@@ -15,7 +15,7 @@ class PlannedPart(Document):
     row order, and the blocks in its metadata.
     """
 
-    part_id: str
+    part_id: FileName
     rows: int
     rows_file: StoredFile
 
@@ -60,7 +60,7 @@ class EncodedPart(Document):
     `files` lie under the part's prefix, in a folder of the attempt that encoded it.
     """
 
-    part_id: str
+    part_id: FileName
     quantizer_id: str
     rows: int
     files: tuple[StoredFile, ...]

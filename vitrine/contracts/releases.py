@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from vitrine.contracts.document import Document, StoredFile
+from vitrine.contracts.document import Document, FileName, StoredFile
 from vitrine.contracts.index_builds import IndexFigures, QuantizerChoice
 
 
@@ -42,7 +42,7 @@ class IndexVersion(Document):
     index_key: str
     search_parameters: dict[str, int]
     recall_at_10: RecallFigures
-    shards: tuple[str, ...]
+    shards: tuple[FileName, ...]
     files: tuple[StoredFile, ...]
     recipe: str = ""  # by its name in docs/indexes.md
     plan_id: str | None = None

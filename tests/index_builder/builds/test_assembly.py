@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from index_builder.builds import assemble_index, encode_parts, find_index_version, plan_build
+from index_builder.builds import (
+    assemble_index,
+    assembly,
+    build_index_version,
+    encode_parts,
+    find_index_version,
+    plan_build,
+)
 from index_builder.builds.encoded_parts import fetch_encoded_part, put_encoded_part
 from index_builder.builds.plans import read_plan
 from index_builder.heads import resolve_head
+from index_builder.planning.opened_memory import OpenedMemory, measure_opened_memory
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
 from vitrine.contracts.index_builds import IndexPlan
 from vitrine.contracts.releases import IndexVersion
@@ -17,6 +29,7 @@ from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
+from vitrine.vector_index import VectorIndex
 
 
 @pytest.fixture
@@ -53,6 +66,17 @@ def test_an_index_whose_rows_hold_other_items_vectors_is_refused(
     assert find_index_version(object_store, plan.catalog_id, plan.index_version) is None
 
 
+@pytest.mark.parametrize("index_key", ["IVF8,PQ3x4", "HNSW16,PQ3x4", "IVF8,RaBitQ"])
+def test_an_index_of_coarse_codes_counts_when_its_rows_are_in_order(
+    settings: Settings, object_store: ObjectStore, plan: IndexPlan, index_key: str
+) -> None:
+    coarse = settings.model_copy(update={"index_key": index_key})
+
+    index_version = build_index_version(coarse, catalog_id=plan.catalog_id, embedding_set_id=plan.embedding_set_id)
+
+    assert find_index_version(object_store, plan.catalog_id, index_version).index_key == index_key
+
+
 def test_a_plan_that_lost_rows_of_the_embedding_set_is_refused(
     settings: Settings, object_store: ObjectStore, plan: IndexPlan
 ) -> None:
@@ -70,6 +94,59 @@ def test_a_part_that_was_not_encoded_is_missed(settings: Settings, object_store:
 
     with pytest.raises(ObjectMissingError, match=plan.parts[3].part_id):
         assemble_index(settings, catalog_id=plan.catalog_id, plan_id=plan.plan_id)
+
+
+def test_the_index_is_closed_before_processes_open_it_to_measure_it(
+    settings: Settings, plan: IndexPlan, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still_open: list[VectorIndex] = []
+
+    def measure(shards: Sequence[Path]) -> OpenedMemory:
+        still_open.extend(held for held in gc.get_objects() if isinstance(held, VectorIndex))
+        return measure_opened_memory(shards)
+
+    monkeypatch.setattr(assembly, "_LEAST_MEASURED_BYTES", 0)
+    monkeypatch.setattr(assembly, "measure_opened_memory", measure)
+
+    assemble_index(settings, catalog_id=plan.catalog_id, plan_id=plan.plan_id)
+
+    assert not still_open
+    assert find_index_version(object_store, plan.catalog_id, plan.index_version).measured.memory_bytes > 0
+
+
+def test_a_build_whose_memory_cannot_be_measured_says_so_and_counts(
+    settings: Settings,
+    plan: IndexPlan,
+    object_store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(assembly, "_LEAST_MEASURED_BYTES", 0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    assemble_index(settings, catalog_id=plan.catalog_id, plan_id=plan.plan_id)
+
+    manifest = find_index_version(object_store, plan.catalog_id, plan.index_version)
+    assert (manifest.measured.memory_bytes, manifest.measured.mapped_bytes) == (None, None)
+    assert manifest.measured.disk_bytes > 0
+    assert f"memory of {plan.index_version} is not measured: " in capsys.readouterr().err
+
+
+def test_a_return_to_a_head_needs_its_plan_and_neither_parts_nor_quantizer(
+    settings: Settings, object_store: ObjectStore, plan: IndexPlan
+) -> None:
+    index_version = assemble_index(settings, catalog_id=plan.catalog_id, plan_id=plan.plan_id)
+    quantizer_id = plan.quantizer.quantizer_id
+    for prefix in (
+        keys.encoded_parts_prefix(plan.catalog_id, quantizer_id),
+        keys.quantizer_prefix(plan.catalog_id, quantizer_id),
+    ):
+        for key in list(object_store.list_keys(f"{prefix}/")):
+            object_store.delete(key)
+
+    again = build_index_version(settings, catalog_id=plan.catalog_id, embedding_set_id=plan.embedding_set_id)
+
+    assert again == index_version
 
 
 def test_a_manifest_from_before_builds_had_plans_is_read(

@@ -30,6 +30,41 @@ def test_limits_that_no_recipe_keeps_are_refused_with_the_whole_plan() -> None:
         choose_for(Settings(index_memory="1M"), items=1_000_000, dimension=512)
 
 
+@pytest.mark.parametrize("key", ["auto", "flat", "ivf-rabitq", "IVF64,SQ8", "SQfp16", "HNSW32,Flat"])
+def test_a_shard_has_no_more_rows_than_the_settings_allow(key: str) -> None:
+    chosen = choose_for(Settings(index_key=key, index_max_shard_rows=300_000), items=1_000_000, dimension=512)
+
+    assert chosen.shards == 4
+
+
+def test_lists_suit_the_rows_of_a_shard() -> None:
+    chosen = choose_for(Settings(index_key="ivf-rabitq", index_max_shard_rows=250_000), items=1_000_000, dimension=512)
+
+    assert chosen.recipe == choose_for(Settings(index_key="ivf-rabitq"), items=250_000, dimension=512).recipe
+
+
+@pytest.mark.parametrize("key", ["HNSW32,Flat", "IVF1024,Flat", "OPQ64,IVF1024,PQ64", "IVF1024,RaBitQ"])
+def test_a_key_that_nothing_is_calibrated_for_keeps_to_the_memory_of_a_build(key: str) -> None:
+    memory = Settings(index_key=key, index_build_max_bytes=1_000_000_000)
+
+    few = choose_for(memory, items=100_000, dimension=512)
+    many = choose_for(memory, items=50_000_000, dimension=512)
+
+    assert few.shards == 1
+    assert many.shards > 3
+
+
+@pytest.mark.parametrize("dimension", [514, 122, 61])
+@pytest.mark.parametrize("family", ["ivf-pq", "opq-ivf-pq"])
+def test_a_product_quantizer_by_name_is_refused_where_the_dimension_has_no_fit_divisor(
+    family: str, dimension: int
+) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"{family}.*found {dimension} dimensions cut into \d pieces.*; set .*=auto"
+    ):
+        choose_for(Settings(index_key=family), items=1_000_000, dimension=dimension)
+
+
 def test_a_recipe_by_name_gets_the_lists_that_suit_the_catalog_and_a_key_stays_as_it_is() -> None:
     named = choose_for(Settings(index_key="ivf-sq8"), items=1_000_000, dimension=512)
     keyed = choose_for(Settings(index_key="IVF100,SQ8"), items=1_000_000, dimension=512)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from index_builder.planning.calibration import read_calibration
-from index_builder.planning.opened_memory import measure_opened_memory
-from index_builder.planning.plan import PlanRequest, predict_recipe
+from index_builder.planning.opened_memory import anonymous_bytes, measure_opened_memory
+from index_builder.planning.plan import predict_recipe
+from index_builder.planning.request import PlanRequest
 from index_builder.recipes import FAMILIES, recipe_of
+from vitrine.errors import ContractError
 
 DISTINCT = 20_000
 _COPIES = 20  # of each vector: memory asks for many rows, and only encoding them takes time
@@ -44,6 +48,54 @@ def test_memory_of_an_opened_graph_is_predicted_to_a_tenth(tmp_path: Path) -> No
     recipe.train(vectors[:12_000], threads=2).build(np.array_split(vectors, 20), into=tmp_path)
 
     check_prediction("hnsw-sq8", tmp_path, items=len(vectors), dimension=32)
+
+
+def test_shards_are_opened_one_at_a_time_and_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write_shard(tmp_path / "shard", family="ivf-sq8")
+    opened: list[list[str]] = []
+    run = subprocess.run
+
+    def watched(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        opened.append(command[3:])
+        return run(command, **options)
+
+    monkeypatch.setattr(subprocess, "run", watched)
+
+    one = measure_opened_memory([tmp_path / "shard"])
+    three = measure_opened_memory([tmp_path / "shard"] * 3)
+
+    assert [len(folders) for folders in opened] == [1, 1, 1, 1]
+    assert three.file_bytes == 3 * one.file_bytes
+    assert three.anonymous_bytes == pytest.approx(3 * one.anonymous_bytes, abs=3 * _PROCESS_BYTES)
+
+
+def test_a_folder_is_found_from_whatever_folder_a_build_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write_shard(tmp_path / "shard", family="flat")
+    monkeypatch.chdir(tmp_path)
+
+    measured = measure_opened_memory([Path("shard")])
+
+    assert measured.file_bytes == (tmp_path / "shard" / "index.faiss").stat().st_size
+
+
+def test_a_folder_without_an_index_is_refused_with_what_the_process_said(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"cannot be opened to measure its memory: status 1, .*index.faiss"):
+        measure_opened_memory([tmp_path])
+
+
+def test_a_system_that_does_not_tell_the_memory_of_a_process_has_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index_builder.planning.opened_memory._STATUS", tmp_path / "status")
+
+    assert anonymous_bytes() is None
+
+
+def _write_shard(folder: Path, *, family: str) -> None:
+    vectors = clustered(3_000, 64)
+    recipe_of(family, items=len(vectors), dimension=64).train(vectors).build([vectors], into=folder)
 
 
 def check_prediction(family: str, shard: Path, *, items: int, dimension: int) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from index_builder.__main__ import main
 from index_builder.planning.calibration import read_calibration
-from index_builder.planning.plan import PlanRequest, rank_recipes
+from index_builder.planning.plan import rank_recipes
+from index_builder.planning.request import PlanRequest
 from index_builder.planning.sizes import read_size
 from index_builder.recipes import FAMILIES
 from vitrine.errors import SettingsError
@@ -50,6 +51,48 @@ def test_an_index_that_no_build_can_hold_is_made_of_several_shards() -> None:
     assert by_name["ivf-rabitq"].shards == 1
 
 
+def test_shards_have_no_more_rows_than_the_settings_allow_and_lists_that_suit_them() -> None:
+    whole = {one.name: one for one in rank_recipes(PlanRequest(10_000_000, 512), CALIBRATION)}
+
+    divided = rank_recipes(PlanRequest(10_000_000, 512, max_shard_rows=1_000_001), CALIBRATION)
+
+    for one in divided:
+        assert one.shards == 10
+        assert one.cpu_ms > whole[one.name].cpu_ms
+    by_name = {one.name: one for one in divided}
+    assert by_name["ivf-rabitq"].index_key.startswith("IVF4096,")
+    assert whole["ivf-rabitq"].index_key.startswith("IVF16384_HNSW32,")
+
+
+def test_what_no_number_of_shards_brings_under_the_memory_of_a_build_is_dropped() -> None:
+    request = PlanRequest(1_000_000_000, 512, build_memory_bytes=2_000_000_000)
+
+    by_name = {one.name: one for one in rank_recipes(request, CALIBRATION)}
+
+    assert by_name["hnsw-sq8"].shards == 64
+    assert not by_name["hnsw-sq8"].fits
+    assert "build memory 12.2 GB > 2.0 GB, even in 64 shards" in by_name["hnsw-sq8"].lost_because
+    assert "build memory" not in by_name["ivf-rabitq"].lost_because
+
+
+@pytest.mark.parametrize("dimension", [514, 122, 61])
+def test_codes_of_a_few_pieces_never_fit_however_cheap_they_seem(dimension: int) -> None:
+    ranked = rank_recipes(PlanRequest(1_000_000, dimension), CALIBRATION)
+
+    by_name = {one.name: one for one in ranked}
+    for name in ("ivf-pq", "opq-ivf-pq"):
+        assert not by_name[name].fits
+        assert f"{dimension} dimensions cut into" in by_name[name].lost_because
+    assert ranked[0].fits
+
+
+@pytest.mark.parametrize("dimension", [7, 24, 50, 100, 128, 300, 384, 512, 768, 1_000, 1_536])
+def test_common_dimensions_divide_into_enough_pieces(dimension: int) -> None:
+    ranked = rank_recipes(PlanRequest(1_000_000, dimension), CALIBRATION)
+
+    assert all("pieces" not in one.lost_because for one in ranked)
+
+
 def test_a_limit_on_latency_refuses_the_search_of_everything() -> None:
     ranked = rank_recipes(PlanRequest(1_000_000, 512, latency_ms=5.0), CALIBRATION)
 
@@ -75,6 +118,16 @@ def test_the_command_prints_a_table_of_a_hundred_columns(capsys: pytest.CaptureF
     assert max(map(len, printed.splitlines())) <= 100
     assert all(name in printed for name in FAMILIES)
     assert "a swap of" in printed
+
+
+def test_the_command_plans_with_the_rows_of_a_shard(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITRINE_INDEX_MAX_SHARD_ROWS", "400")
+
+    assert main(["plan", "--items", "1000", "--dimension", "128", "--json"]) == 0
+
+    assert {recipe["shards"] for recipe in json.loads(capsys.readouterr().out)["recipes"]} == {3}
 
 
 def test_the_command_prints_json_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
