@@ -45,6 +45,9 @@ class HnswlibSystem:
         self._index.set_num_threads(1)
         return ("ef_search",)
 
+    def touch(self) -> None:
+        """See `Searchable`. Nothing is mapped."""
+
     def prepare(self, setting: dict[str, int], allowed: Any) -> None:
         """See `Searchable`."""
         _without_filter(allowed)
@@ -88,6 +91,9 @@ class UsearchSystem:
 
         self._index = Index.restore(str(folder / "index.usearch"))
         return ("ef_search",)
+
+    def touch(self) -> None:
+        """See `Searchable`. Nothing is mapped."""
 
     def prepare(self, setting: dict[str, int], allowed: Any) -> None:
         """See `Searchable`."""
@@ -144,6 +150,9 @@ class AutofaissSystem:
             return ("nprobe",)
         except RuntimeError:
             return ("ef_search",) if hasattr(faiss.downcast_index(self._index), "hnsw") else ()
+
+    def touch(self) -> None:
+        """See `Searchable`. Nothing is mapped."""
 
     def prepare(self, setting: dict[str, int], allowed: Any) -> None:
         """See `Searchable`."""

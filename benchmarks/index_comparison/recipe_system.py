@@ -73,8 +73,13 @@ class RecipeSystem:
         else:
             self._index = VectorIndex.open_folders([shard], index_version=self._family)
             if self._touch:
-                self._index.touch()
+                self.touch()
         return self._index.parameter_names
+
+    def touch(self) -> None:
+        """See `Searchable`."""
+        if self._index is not None:
+            self._index.touch()
 
     def prepare(self, setting: Mapping[str, int], allowed: NDArray[np.bool_] | None) -> None:
         """See `Searchable`."""

@@ -80,6 +80,9 @@ def search_all(
                 say(f"{system.name}: {error}")
                 continue
             say(f"{system.name}: " + "; ".join(f"{name} {_shown(tuned)}" for name, tuned in one.tuned.items()))
+        # Opening the last systems may have put what the first ones map out of the page cache.
+        for one in searched.values():
+            one.process.ask({"do": "touch"})
         _measure(searched, workspace, rounds=rounds, say=say)
         for one in searched.values():
             one.ram_bytes = one.process.ask({"do": "memory"})["anonymous"] - one.ram_before

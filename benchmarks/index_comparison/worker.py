@@ -31,6 +31,9 @@ class Searchable(Protocol):
     def open(self, folder: Path) -> tuple[str, ...]:
         """Opens what was built; returns the names of its search parameters."""
 
+    def touch(self) -> None:
+        """Reads again what is mapped, where anything is."""
+
     def prepare(self, setting: dict[str, int], allowed: Any) -> None:
         """Takes the setting, and the rows allowed (a mask or None), of the next searches."""
 
@@ -110,6 +113,9 @@ def _answer(system: Searchable, command: dict[str, Any]) -> dict[str, Any]:
         began = time.perf_counter()
         parameters = system.open(Path(command["folder"]))
         return {"parameters": parameters, "open_s": time.perf_counter() - began}
+    if command["do"] == "touch":
+        system.touch()
+        return {}
     if command["do"] == "memory":
         # Free heap that imports left would take a small index in unseen, and freed heap count as the index's.
         ctypes.CDLL(None).malloc_trim(0)
