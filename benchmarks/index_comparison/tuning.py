@@ -18,7 +18,7 @@ _FINE = (
     *(115, 128, 144, 162, 181, 203, 228, 256, 287, 322, 362, 406, 456, 512, 575, 645, 724, 812, 912, 1_024),
 )
 _LADDERS = {"ef_search": tuple(step for step in _FINE if step >= 10), "nprobe": _FINE}
-_K_FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_K_FACTORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _UNTUNED_QUERIES = 50  # are enough where there is nothing to tune
 _PATIENCE = 2  # steps of the second parameter that may fail to be cheaper before no higher one is tried
 _STRIDE = 4  # steps of a ladder taken at once on the way up; then back one by one
