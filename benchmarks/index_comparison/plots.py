@@ -21,7 +21,9 @@ def plot_curves(found: Mapping[str, Any], path: Path, *, target: float) -> None:
     from matplotlib import pyplot
 
     shown = [name for name in DISTRIBUTIONS if any(name in one for one in found["systems"])]
-    figure, panels = pyplot.subplots(1, len(shown), figsize=(6.5 * len(shown), 5.5), squeeze=False, sharey=True)
+    figure, panels = pyplot.subplots(
+        1, len(shown), figsize=(6.5 * len(shown), 6), squeeze=False, sharey=True, layout="constrained"
+    )
     for panel, distribution in zip(panels[0], shown, strict=True):
         peers = iter(("#8c564b", "#e377c2", "#bcbd22", "#17becf", "#000000"))
         for one in found["systems"]:
@@ -44,10 +46,11 @@ def plot_curves(found: Mapping[str, Any], path: Path, *, target: float) -> None:
         panel.set(xscale="log", xlabel="CPU ms a query, one thread", title=f"{distribution} queries")
         panel.set_ylim(_LOWEST, 1.005)
         panel.grid(alpha=0.3, which="both")
-        panel.legend(fontsize=7, loc="lower right")
     panels[0][0].set_ylabel("recall@10")
     figure.suptitle(found["title"])
-    figure.tight_layout()
+    # Below the panels: inside it would lie over the systems that do not reach the target.
+    lines, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=1 + len(shown), fontsize=8)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
