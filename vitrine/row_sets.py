@@ -77,6 +77,8 @@ class RowSet:
 
     def count_of(self, first: int, count: int) -> int:
         """Counts the set's rows among some consecutive rows."""
+        if (first, count) == (0, self.items):
+            return self.count  # of an index of one shard: counted once, not for each query
         if self._ids is not None:
             return int(np.diff(np.searchsorted(self._ids, [first, first + count]))[0])
         bits = self.bits_of(first, count)
