@@ -18,11 +18,13 @@ class Division:
     """An index in shards.
 
     Attributes:
+        index_key: factory string of each.
         footprint: of all shards together.
         held_bytes: anonymous memory in which a build makes one of them; above the request's where none keeps to it.
     """
 
     shards: int
+    index_key: str
     footprint: Footprint
     held_bytes: int
 
@@ -47,5 +49,5 @@ def divide(request: PlanRequest, key: str, *, list_bytes: float, list_sizes: Seq
         if request.build_memory_bytes is None or held <= request.build_memory_bytes or shards >= most:
             together = (one.anonymous_bytes, one.walked_bytes, one.mapped_bytes, one.disk_bytes)
             footprint = Footprint(*(round(part * request.items / rows) for part in together))
-            return Division(shards, footprint, held)
+            return Division(shards, recipe.index_key, footprint, held)
         shards += 1

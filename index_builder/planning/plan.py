@@ -10,7 +10,7 @@ from index_builder.planning.calibration import FamilyCalibration
 from index_builder.planning.division import divide
 from index_builder.planning.footprint import Footprint
 from index_builder.planning.request import PlanRequest
-from index_builder.recipes import pieces_fault, recipe_of
+from index_builder.recipes import pieces_fault
 from vitrine.contracts.index_builds import IndexFigures
 
 # An item in the item table, measured at 10M items by `benchmarks/item_table.py`: SQLite, filter columns, groups.
@@ -76,9 +76,6 @@ def _judged(request: PlanRequest, family: FamilyCalibration, *, index_key: str |
         list_sizes=family.list_sizes,
     )
     shards, index = division.shards, division.footprint
-    key = recipe_of(
-        index_key or family.name, items=math.ceil(request.items / shards), dimension=request.dimension
-    ).index_key
     with_items = replace(
         index,
         mapped_bytes=index.mapped_bytes + request.items * ITEM_MAPPED_BYTES,
@@ -97,7 +94,7 @@ def _judged(request: PlanRequest, family: FamilyCalibration, *, index_key: str |
         reasons.insert(0, fault)
     return RankedRecipe(
         name=family.name,
-        index_key=key,
+        index_key=division.index_key,
         shards=shards,
         footprint=with_items,
         index_footprint=index,

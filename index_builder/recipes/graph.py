@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import faiss
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.recipes.parts import CODES_FILE, map_codes, write_code_part
+from index_builder.recipes.protocol import build_of_one_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, squared_error, write_quantizer
 from index_builder.recipes.threads import faiss_threads
 from vitrine.vector_index import INDEX_FILE
@@ -90,10 +90,7 @@ class TrainedGraph:
 
     def build(self, batches: Iterable[NDArray[np.float32]], *, into: Path) -> int:
         """See `Trained`."""
-        into.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=into, prefix="part-") as part:
-            self.encode(batches, into=Path(part))
-            return self.merge([Path(part)], into=into)
+        return build_of_one_part(self, batches, into=into)
 
     def sampled_error(self, sample: NDArray[np.float32]) -> float:
         """See `Trained`."""

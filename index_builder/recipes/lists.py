@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import faiss
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from index_builder.recipes.code_files import write_codes
 from index_builder.recipes.list_merge import fill_lists
 from index_builder.recipes.parts import CODES_FILE, LISTS_FILE, REFINED_FILE, PartWriter, file_chunks
+from index_builder.recipes.protocol import build_of_one_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, write_quantizer
 from index_builder.recipes.threads import faiss_threads
 from vitrine.errors import ContractError, SettingsError
@@ -126,10 +126,7 @@ class TrainedLists:
 
     def build(self, batches: Iterable[NDArray[np.float32]], *, into: Path) -> int:
         """See `Trained`."""
-        into.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=into, prefix="part-") as part:
-            self.encode(batches, into=Path(part))
-            return self.merge([Path(part)], into=into)
+        return build_of_one_part(self, batches, into=into)
 
     def sampled_error(self, sample: NDArray[np.float32]) -> float:
         """See `Trained`: the mean squared distance of vectors to the centroid of their list."""

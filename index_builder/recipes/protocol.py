@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
@@ -94,3 +95,11 @@ class Recipe(Protocol):
         Raises:
             ContractError: it does not lie there, or is of another recipe.
         """
+
+
+def build_of_one_part(trained: Trained, batches: Iterable[NDArray[np.float32]], *, into: Path) -> int:
+    """Is `Trained.build` by way of a part, which needs no memory for the vectors; it lies in `into` meanwhile."""
+    into.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=into, prefix="part-") as part:
+        trained.encode(batches, into=Path(part))
+        return trained.merge([Path(part)], into=into)
