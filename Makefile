@@ -8,7 +8,7 @@ LOCAL := $(VENV)/python -m deploy.local
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m
+.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m attack
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -61,6 +61,9 @@ bench-index: setup  ## [BENCH_ROWS=1000000] every index recipe beside hnswlib, u
 
 bench-index-10m: setup  ## ten million vectors built and searched under 12 GB of memory: an hour, 25 GB of disk
 	@$(VENV)/python -m benchmarks.index_10m $(BENCH_OPTIONS)
+
+attack: setup  ## [ATTACKS=requests] attack what listens and what reads, with full counts, on ports and state of its own
+	@$(VENV)/python -m benchmarks.attacks $(ATTACKS)
 
 check: static test  ## everything that a commit must pass: static, then the tests
 
