@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 
 from monitoring.check_series import print_check_series
 from vitrine.connections import open_ledger
@@ -21,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     checks.add_argument("--limit", type=int, default=20)
     options = parser.parse_args(arguments)
     try:
-        ledger = open_ledger(Settings.from_environment())
-        print_check_series(ledger, catalog_id=options.catalog, check_name=options.check, limit=options.limit)
+        with closing(open_ledger(Settings.from_environment())) as ledger:
+            print_check_series(ledger, catalog_id=options.catalog, check_name=options.check, limit=options.limit)
     except VitrineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

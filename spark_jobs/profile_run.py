@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -66,23 +67,23 @@ def run_profile(spark: SparkSession, task: workers.ProfileTask, *, listings: Seq
         judged_rows_schema(),
     )
     unique = last_of_duplicates(rows, tasks=task_count(task))
-    judged = unique.mapInArrow(partial(workers.profile_images, task), _spark_schema(judged_images_schema())).persist()
-    try:
+    with ExitStack() as kept:
+        judged = _kept(
+            unique.mapInArrow(partial(workers.profile_images, task), _spark_schema(judged_images_schema())), kept
+        )
         total = judged.count()
         if total == 0:
             return ProfileOutput([], [])
         images = accepted_images(judged)
-        located = _located(spark, task, images, listings=listings, rows=total)
-        new = new_images(images, located).persist()
+        located = _located(spark, task, images, listings=listings, rows=total, kept=kept)
+        new = _kept(new_images(images, located), kept)
         count, total_bytes = counted(new)
-        packed = _packed(task, new, count=count, total_bytes=total_bytes).persist()
+        packed = _kept(_packed(task, new, count=count, total_bytes=total_bytes), kept)
         everywhere = packed if located is None else packed.unionByName(located)
         candidates = with_locations(judged, everywhere, space=task.policy.space)
         parts = in_parts(candidates, parts=-(-total // task.part_rows), part_rows=task.part_rows)
         written = parts.mapInArrow(partial(workers.write_parts, task), _spark_schema(written_parts_schema())).collect()
         listed = _write_listings(task, packed, count=count)
-    finally:
-        spark.catalog.clearCache()
     found = sorted((row.asDict() for row in written), key=lambda row: row["part"])
     if (rows_written := sum(row["rows"] for row in found)) != total:
         raise ContractError(f"expected {total:,} candidate rows, found {rows_written:,} in the parts; run it again")
@@ -90,13 +91,27 @@ def run_profile(spark: SparkSession, task: workers.ProfileTask, *, listings: Seq
 
 
 def _located(
-    spark: SparkSession, task: workers.ProfileTask, images: DataFrame, *, listings: Sequence[str], rows: int
+    spark: SparkSession,
+    task: workers.ProfileTask,
+    images: DataFrame,
+    *,
+    listings: Sequence[str],
+    rows: int,
+    kept: ExitStack,
 ) -> DataFrame | None:
     if not listings:
         return None
     groups = min(len(listings), _LISTING_TASKS * task.settings.spark_partitions)
     read = partial(read_listings, task, [listings[group::groups] for group in range(groups)])
-    return distinct_locations(known_images(_each(spark, groups, read, packed_schema()), images, rows=rows)).persist()
+    known = known_images(_each(spark, groups, read, packed_schema()), images, rows=rows)
+    return _kept(distinct_locations(known), kept)
+
+
+def _kept(frame: DataFrame, kept: ExitStack) -> DataFrame:
+    """Keeps a frame until the job ends, and only this one: what others keep in a shared session stays."""
+    frame.persist()
+    kept.callback(frame.unpersist)
+    return frame
 
 
 def _packed(task: workers.ProfileTask, images: DataFrame, *, count: int, total_bytes: int) -> DataFrame:

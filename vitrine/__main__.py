@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.errors import RequestError, VitrineError
@@ -21,9 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environment()
         if options.command == "migrate":
-            ledger = open_ledger(settings)
-            open_object_store(settings).ensure_bucket()
-            ledger.migrate()
+            with closing(open_ledger(settings)) as ledger:
+                open_object_store(settings).ensure_bucket()
+                ledger.migrate()
             print("ledger: tables are at the newest version")
         elif not options.item:
             raise RequestError("make lineage needs ITEM=<item_id>; an answer of the search names some")

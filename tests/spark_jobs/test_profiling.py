@@ -300,3 +300,19 @@ def test_an_empty_delivery_has_an_empty_profile(
         profile = run_profile_job(settings, catalog_id=catalog.catalog_id, dt=DT, delivery_id=delivery_id)
 
         assert (profile.rows, committed_parts(settings, ledger, catalog, delivery_id)) == (0, [])
+
+
+def test_a_profile_leaves_a_shared_session_as_it_was(settings: Settings, catalog: Catalog, tmp_path: Path) -> None:
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.getActiveSession()
+    assert spark is not None
+    others = spark.range(10).persist()
+    others.count()
+    kept = spark.sparkContext._jsc.getPersistentRDDs().size()
+    delivery_id = record_delivery(settings, catalog_id=catalog.catalog_id, dt=DT, source=str(small_delivery(tmp_path)))
+
+    run_profile_job(settings, catalog_id=catalog.catalog_id, dt=DT, delivery_id=delivery_id)
+
+    assert others.storageLevel.useMemory
+    assert spark.sparkContext._jsc.getPersistentRDDs().size() == kept == 1
