@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training.evaluate.command import add_arguments, run
 from training.planned_commands import add_planned_commands, run_planned_command
+from training.registry_login import adopt_registry_login
 from training.train_command import add_train_command, run_train_command
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_planned_commands(commands)
     options = parser.parse_args(arguments)
     try:
+        if options.command != "evaluate-bootstrap":
+            adopt_registry_login(Settings.from_environment())
         if options.command == "evaluate":
             run(options, Settings.from_environment())
         elif options.command == "evaluate-bootstrap":

@@ -52,6 +52,11 @@ class Configuration:
         return f"http://127.0.0.1:{self.settings.mlflow_port}"
 
     @property
+    def mlflow_login(self) -> tuple[str, str]:
+        """User and password of MLflow."""
+        return self.credentials.mlflow_user, self.credentials.mlflow_password
+
+    @property
     def s3_url(self) -> str:
         return f"http://127.0.0.1:{self.settings.s3_port}"
 
@@ -163,6 +168,9 @@ def _foreign(settings: Settings, layout: Layout, credentials: Credentials) -> di
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
         "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{settings.mlflow_port}",
+        # What MLflow's own client sends; the stages read the same.
+        "MLFLOW_TRACKING_USERNAME": credentials.mlflow_user,
+        "MLFLOW_TRACKING_PASSWORD": credentials.mlflow_password,
         "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{settings.s3_port}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",

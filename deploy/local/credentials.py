@@ -22,6 +22,7 @@ class Credentials:
         database_admin_password: of PostgreSQL's superuser, which only the set-up uses.
         airflow_fernet_key: encrypts connections in Airflow's database.
         airflow_jwt_secret: signs Airflow's tokens; 64 bytes, because HS512 asks for as many.
+        mlflow_user, mlflow_password: log in to MLflow.
         mlflow_webhook_key: a Fernet key that encrypts webhook secrets in MLflow's database.
         webhook_secret: MLflow signs its webhook to Airflow with it.
     """
@@ -38,6 +39,8 @@ class Credentials:
     airflow_fernet_key: str
     airflow_jwt_secret: str
     airflow_api_secret: str
+    mlflow_user: str
+    mlflow_password: str
     mlflow_webhook_key: str
     webhook_secret: str
 
@@ -85,6 +88,8 @@ def _generate() -> Credentials:
         airflow_fernet_key=_fernet_key(),
         airflow_jwt_secret=secrets.token_hex(64),
         airflow_api_secret=secrets.token_hex(32),
+        mlflow_user="admin",
+        mlflow_password=secrets.token_urlsafe(15),
         mlflow_webhook_key=_fernet_key(),
         webhook_secret=secrets.token_hex(32),
     )

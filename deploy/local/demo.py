@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import IO
 
@@ -17,8 +18,7 @@ from deploy.local.configuration import Configuration
 from deploy.local.credentials import load_or_generate
 from deploy.local.demo_events import upload_events
 from deploy.local.layout import ROOT, Layout
-from deploy.local.mlflow_api import MODEL_NAME
-from deploy.local.probes import answers_http
+from deploy.local.mlflow_api import MlflowApi
 from deploy.local.supervisor import log_tail
 from vitrine.catalogs import declare_catalog, get_catalog
 from vitrine.errors import VitrineError
@@ -80,9 +80,9 @@ def register_encoder(configuration: Configuration, report: Report) -> None:
         DemoError: the registration failed.
     """
     # Asked here, because the command loads torch before it can tell.
-    alias = f"{configuration.mlflow_url}/api/2.0/mlflow/registered-models/alias?name={MODEL_NAME}&alias=champion"
-    if configuration.settings.encoder_checkpoint is None and answers_http(alias):
-        return
+    with closing(MlflowApi(configuration.mlflow_url, login=configuration.mlflow_login)) as registry:
+        if configuration.settings.encoder_checkpoint is None and registry.has_alias("champion"):
+            return
     started = time.monotonic()
     log = configuration.layout.logs / "register-encoder.log"
     with _open_private(log) as output:

@@ -73,6 +73,11 @@ class Layout:
         return self.state_dir / "s3"
 
     @property
+    def mlflow_artifacts(self) -> Path:
+        """MLflow's artifacts; no other service writes here, and MLflow nowhere else."""
+        return self.state_dir / "mlflow" / "artifacts"
+
+    @property
     def postgres(self) -> Path:
         return self.state_dir / "postgres"
 
@@ -111,7 +116,8 @@ class Layout:
                 "VITRINE_STATE_DIR to a folder that is empty or not there yet"
             )
         (self.state_dir / _MARKER).touch(0o600)
-        for folder in (self.logs, self.records, self.work, self.airflow_home, self.s3, self.postgres):
+        made = (self.logs, self.records, self.work, self.airflow_home, self.s3, self.postgres)
+        for folder in (*made, self.mlflow_artifacts.parent, self.mlflow_artifacts):
             folder.mkdir(exist_ok=True, mode=0o700)
 
 

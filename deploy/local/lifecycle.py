@@ -21,6 +21,7 @@ from deploy.local.configuration import POOLS, Configuration, configure, write_en
 from deploy.local.credentials import load_or_generate
 from deploy.local.layout import Layout, write_private
 from deploy.local.mlflow_api import MlflowError
+from deploy.local.mlflow_artifacts import take_over_artifacts
 from deploy.local.probes import is_port_taken
 from deploy.local.promotion_webhook import register_webhook
 from deploy.local.services import Service
@@ -29,7 +30,6 @@ from vitrine.connections import open_ledger
 from vitrine.errors import SettingsError
 
 Report = Callable[[str], None]
-_BUCKETS = ("mlflow",)
 _LEAVING_S = 60.0
 
 
@@ -190,11 +190,12 @@ def _start(
             postgres.make_databases(configuration.layout, configuration.credentials)
 
     def bring_up_object_store() -> None:
-        for bucket in (configuration.settings.bucket, *_BUCKETS):
-            (configuration.layout.s3 / bucket).mkdir(exist_ok=True, mode=0o700)
+        (configuration.layout.s3 / configuration.settings.bucket).mkdir(exist_ok=True, mode=0o700)
         bring_up("s3")
 
     def bring_up_mlflow() -> None:
+        if "mlflow" in stale and (moved := take_over_artifacts(configuration)):
+            report(f"{moved} artifacts of MLflow are moved to {configuration.layout.mlflow_artifacts}")
         bring_up("mlflow")
         try:
             if not cancelled.is_set() and register_webhook(configuration):

@@ -81,7 +81,8 @@ def run_loop(
     before = live_release(configuration, CATALOG_ID)
     if before is None:
         raise LoopError(f"the search tier serves no release of catalog {CATALOG_ID}; run `make demo` first")
-    airflow, registry = catalog_runs.open_airflow(configuration), MlflowApi(configuration.mlflow_url)
+    airflow = catalog_runs.open_airflow(configuration)
+    registry = MlflowApi(configuration.mlflow_url, login=configuration.mlflow_login)
     queries = fetch_queries(configuration.search_url, CATALOG_ID)
     try:
         with light_load(configuration.search_url, CATALOG_ID, queries) as load:

@@ -43,11 +43,12 @@ class MlflowApi:
 
     Args:
         url: without a trailing slash.
+        login: user and password.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, login: tuple[str, str]) -> None:
         self._url = url
-        self._http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=60.0, trust_env=False, auth=login)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -60,6 +61,14 @@ class MlflowApi:
             MlflowError: there is none.
         """
         return _version(self._get("model-versions/get", name=MODEL_NAME, version=number)["model_version"])
+
+    def has_alias(self, alias: str) -> bool:
+        """Tells whether an alias names a version; of a registry that cannot be asked the answer is no."""
+        try:
+            self._get("registered-models/alias", name=MODEL_NAME, alias=alias)
+        except MlflowError:
+            return False
+        return True
 
     def set_alias(self, alias: str, number: str) -> None:
         """Moves an alias to a version; for `champion` that is the promotion."""

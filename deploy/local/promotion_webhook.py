@@ -25,7 +25,7 @@ def register_webhook(configuration: Configuration) -> bool:
     secret = configuration.webhook_secret
     url = f"{configuration.airflow_url}{PATH}"
     description = f"Tells Airflow that an alias has moved. Made by `make up`; secret {_digest(configuration)}."
-    with closing(MlflowApi(configuration.mlflow_url)) as registry:
+    with closing(MlflowApi(configuration.mlflow_url, login=configuration.mlflow_login)) as registry:
         ours = [webhook for webhook in registry.webhooks() if webhook.name == NAME]
         kept = ours[:1] if secret else []
         for webhook in ours[len(kept) :]:

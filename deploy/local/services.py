@@ -87,28 +87,13 @@ def object_store(configuration: Configuration) -> Service:
 
 
 def tracking(configuration: Configuration) -> Service:
-    """MLflow; artifacts go through it to the S3 server."""
+    """MLflow, behind its login; artifacts go through it to a folder of its own, so it holds no key of the S3 server."""
     port = configuration.settings.mlflow_port
+    artifacts = str(configuration.layout.mlflow_artifacts)
     return Service(
         name="mlflow",
-        command=(
-            str(_BIN / "mlflow"),
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-            "--artifacts-destination",
-            "s3://mlflow/artifacts",
-            # A page of another site must not reach it by a name that resolves to this machine, nor by a form.
-            "--allowed-hosts",
-            f"127.0.0.1:{port},localhost:{port}",
-            "--cors-allowed-origins",
-            f"http://127.0.0.1:{port},http://localhost:{port}",
-        ),
-        reads=("AWS_", "MLFLOW_", "DO_NOT_TRACK"),
+        command=(sys.executable, "-m", "deploy.local.mlflow_server", "--port", str(port), "--artifacts", artifacts),
+        reads=("MLFLOW_", "DO_NOT_TRACK"),
         variables={
             "MLFLOW_BACKEND_STORE_URI": postgres.database_url(
                 configuration.layout, configuration.credentials, "mlflow"

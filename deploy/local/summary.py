@@ -60,13 +60,12 @@ def print_places(configuration: Configuration, console: Console) -> None:
     """Prints every URL with its login."""
     credentials = configuration.credentials
     console.print(f"search           {configuration.search_url}  (page, API: /openapi.json)")
-    login = f"login {credentials.airflow_user} / {credentials.airflow_password}"
-    console.print(
-        f"Airflow          {configuration.airflow_url}  {login}",
-        markup=False,
-        highlight=False,
-    )
-    console.print(f"MLflow           {configuration.mlflow_url}  (no login; it answers this machine only)")
+    logins = {
+        f"Airflow          {configuration.airflow_url}": (credentials.airflow_user, credentials.airflow_password),
+        f"MLflow           {configuration.mlflow_url}": configuration.mlflow_login,
+    }
+    for place, (user, password) in logins.items():
+        console.print(f"{place}  login {user} / {password}", markup=False, highlight=False)
     console.print(f"S3               {configuration.s3_url}  keys in {configuration.layout.env_file}")
 
 

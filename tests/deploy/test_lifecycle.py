@@ -120,7 +120,8 @@ def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platfo
 
 
 def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(platform: Platform) -> None:
-    with closing(MlflowApi(platform.mlflow_url)) as registry, closing(open_ledger(platform.settings)) as ledger:
+    registry = MlflowApi(platform.mlflow_url, login=platform.configuration.mlflow_login)
+    with closing(registry), closing(open_ledger(platform.settings)) as ledger:
         [webhook] = registry.webhooks()
         before = ledger.promotions.signals()
 
@@ -131,7 +132,7 @@ def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(platform: Platform) -> 
 
 @pytest.mark.parametrize("change", [{"url": "http://127.0.0.1:9/elsewhere"}, {"description": "an older secret"}])
 def test_a_webhook_of_another_port_or_secret_is_brought_up_to_date(platform: Platform, change: dict[str, str]) -> None:
-    with closing(MlflowApi(platform.mlflow_url)) as registry:
+    with closing(MlflowApi(platform.mlflow_url, login=platform.configuration.mlflow_login)) as registry:
         [before] = registry.webhooks()
         stale = {"name": before.name, "url": before.url, "description": before.description, **change}
         registry.update_webhook(before.webhook_id, **stale, secret="another")
@@ -167,7 +168,7 @@ def test_airflow_refuses_a_wrong_password(platform: Platform) -> None:
     assert answer.status_code == 401
 
 
-def test_mlflow_keeps_artifacts_on_the_s3_server(platform: Platform, tmp_path: Path) -> None:
+def test_mlflow_keeps_artifacts_in_a_folder_of_its_own(platform: Platform, tmp_path: Path) -> None:
     code = (
         "import mlflow, pathlib, sys\n"
         "path = pathlib.Path(sys.argv[1]); path.write_text('kept')\n"
@@ -186,7 +187,8 @@ def test_mlflow_keeps_artifacts_on_the_s3_server(platform: Platform, tmp_path: P
     )
 
     assert "kept" in done.stdout
-    assert list((platform.configuration.layout.s3 / "mlflow").rglob("note.txt"))
+    assert list(platform.configuration.layout.mlflow_artifacts.rglob("note.txt"))
+    assert not (platform.configuration.layout.s3 / "mlflow").exists()
 
 
 def test_nothing_that_the_platform_wrote_is_open_to_others(platform: Platform) -> None:

@@ -165,7 +165,8 @@ def test_no_service_but_airflow_holds_airflows_secrets_and_the_servers_hold_no_s
     assert holders(credentials.mlflow_database_password) == {"mlflow"}
     assert holders(credentials.webhook_secret) == {"airflow-api-server"}
     assert holders(credentials.database_password) == {*airflow, "search"}
-    assert holders(credentials.s3_secret_key) == {*airflow, "search", "s3", "mlflow"}
+    assert holders(credentials.s3_secret_key) == {*airflow, "search", "s3"}
+    assert holders(credentials.mlflow_password) == {*airflow, "mlflow"}
     assert holders(credentials.database_admin_password) == set()
 
 

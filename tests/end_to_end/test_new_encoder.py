@@ -127,7 +127,7 @@ def test_mlflow_itself_told_of_both_moves(changed: Change) -> None:
 def _move(platform: Platform, *, version: str, fingerprint: str, encoders: tuple[str, ...]) -> Move:
     """Moves the alias and waits until a release of its encoder is served and all that it started has ended."""
     since = datetime.datetime.now(datetime.UTC)
-    registry = MlflowApi(platform.mlflow_url)
+    registry = MlflowApi(platform.mlflow_url, login=platform.configuration.mlflow_login)
     try:
         registry.set_alias("champion", version)
         wait_for(lambda: _serves(platform, fingerprint, since), what=f"a release of {fingerprint}", every_s=1.0)
