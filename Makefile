@@ -8,7 +8,7 @@ LOCAL := $(VENV)/python -m deploy.local
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m attack
+.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m attack drill-catalogs
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -64,6 +64,9 @@ bench-index-10m: setup  ## ten million vectors built and searched under 12 GB of
 
 attack: setup  ## [ATTACKS=requests] attack what listens and what reads, with full counts, on ports and state of its own
 	@$(VENV)/python -m benchmarks.attacks $(ATTACKS)
+
+drill-catalogs: setup  ## [DRILL_OPTIONS="--catalogs 10"] one encoder promoted to ten catalogs on a private platform: seconds to each release
+	@$(VENV)/python -m benchmarks.promotion_drill $(DRILL_OPTIONS)
 
 check: static test  ## everything that a commit must pass: static, then the tests
 

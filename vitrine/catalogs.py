@@ -84,6 +84,13 @@ class Catalog(BaseModel):
         "0 3 1 * *",
         description="Cron of `train_encoder`, in UTC; by default the first of each month at 3:00. null: by hand only.",
     )
+    priority: int = Field(
+        0,
+        ge=-1000,
+        le=1000,
+        description="Where catalogs wait for each other: the higher goes first, of equal ones the one declared first; "
+        "the default catalog (`VITRINE_DEFAULT_CATALOG`) goes before all.",
+    )
     quality: QualityThresholds = QualityThresholds()
     release: ReleaseThresholds = ReleaseThresholds()
 
@@ -117,6 +124,16 @@ def get_catalog(path: Path, catalog_id: str) -> Catalog:
         known = ", ".join(sorted(catalogs)) or "none"
         raise CatalogError(f"catalog {catalog_id!r} is not declared in {path} (declared: {known}); add it there")
     return catalogs[catalog_id]
+
+
+def in_turn(catalogs: Mapping[str, Catalog], *, default: str) -> list[str]:
+    """Returns the ids in the order in which catalogs go where they wait for each other.
+
+    Args:
+        catalogs: by id, as `read_catalogs` returns them.
+        default: the id of the default catalog, which goes first.
+    """
+    return sorted(catalogs, key=lambda catalog_id: (catalog_id != default, -catalogs[catalog_id].priority))
 
 
 def declare_catalog(path: Path, catalog: Catalog) -> bool:

@@ -41,13 +41,20 @@ class DagRun:
 
 @dataclass(frozen=True)
 class TaskInstance:
-    """One task of one run; `map_index` is -1 unless the task is mapped."""
+    """One task of one run; `map_index` is -1 unless the task is mapped.
 
+    Of the tasks that wait for a slot of a pool, that of the greatest `priority_weight` gets the next.
+    """
+
+    dag_id: str
+    run_id: str
     task_id: str
     map_index: int
     state: str | None
     try_number: int
     started_at: datetime.datetime | None
+    pool: str
+    priority_weight: int
 
 
 class AirflowApi:
@@ -109,18 +116,16 @@ class AirflowApi:
 
     def task_instances(self, run: DagRun) -> list[TaskInstance]:
         """Returns the tasks of a run, in no particular order."""
-        path = f"{_run_path(run)}/taskInstances"
-        body = self._request("GET", path, params={"limit": "100"})
-        return [
-            TaskInstance(
-                task_id=row["task_id"],
-                map_index=row["map_index"],
-                state=row["state"],
-                try_number=row["try_number"],
-                started_at=_moment(row["start_date"]),
-            )
-            for row in body["task_instances"]
-        ]
+        return self._task_instances(_run_path(run))
+
+    def active_tasks(self) -> list[TaskInstance]:
+        """Returns the tasks of all DAGs that run or wait to, in no particular order."""
+        return self._task_instances("/api/v2/dags/~/dagRuns/~", state=sorted(ACTIVE_STATES - {None}, key=str))
+
+    def pool_slots(self) -> dict[str, int]:
+        """Returns how many slots each pool has."""
+        body = self._request("GET", "/api/v2/pools", params={"limit": "100"})
+        return {pool["name"]: pool["slots"] for pool in body["pools"]}
 
     def returned(self, run: DagRun, task_id: str) -> Any:
         """Returns what a task of a run returned.
@@ -140,6 +145,15 @@ class AirflowApi:
             return ["(no log)"]
         texts = [_log_line(entry) for entry in body["content"]]
         return [line for text in texts for line in text.splitlines()][-lines:]
+
+    def _task_instances(self, runs: str, **query: Any) -> list[TaskInstance]:
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = {**query, "limit": "100", "offset": str(len(rows)), "order_by": "id"}
+            body = self._request("GET", f"{runs}/taskInstances", params=page)
+            rows += body["task_instances"]
+            if not body["task_instances"] or len(rows) >= body["total_entries"]:
+                return [_task_instance(row) for row in rows]
 
     def _runs(self, dag_ids: Iterable[str], query: Mapping[str, Any]) -> list[DagRun]:
         runs = []
@@ -192,6 +206,20 @@ def _dag_run(body: Mapping[str, Any]) -> DagRun:
         partition_key=body["partition_key"],
         conf=body["conf"] or {},
         started_at=_moment(body["start_date"]),
+    )
+
+
+def _task_instance(body: Mapping[str, Any]) -> TaskInstance:
+    return TaskInstance(
+        dag_id=body["dag_id"],
+        run_id=body["dag_run_id"],
+        task_id=body["task_id"],
+        map_index=body["map_index"],
+        state=body["state"],
+        try_number=body["try_number"],
+        started_at=_moment(body["start_date"]),
+        pool=body["pool"],
+        priority_weight=body["priority_weight"] or 0,
     )
 
 

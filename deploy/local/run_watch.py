@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from deploy.local.airflow_api import AirflowApi, AirflowError, DagRun, TaskInstance
+from deploy.local.airflow_api import AirflowApi, AirflowError, DagRun
+from deploy.local.configuration import AIRFLOW_PARALLELISM
+from deploy.local.waiting_tasks import Waiting
 
 DAG_NAMES = ("ingest_catalog", "build_index", "release_index")
 
@@ -85,27 +87,21 @@ def wait_for_runs(
 
 
 def describe_active(airflow: AirflowApi, runs: Sequence[DagRun], *, elapsed_s: float) -> str:
-    """Returns one line: which of the runs go on, in which task, and for how long."""
+    """Returns one line: which of the runs go on, in which task and for how long, or what their tasks wait for."""
     active = [run for run in runs if run.is_active]
     running = [run for run in active if run.state == "running"]
     parts = []
-    for run in running:
-        tasks = [task for task in airflow.task_instances(run) if task.state in ("running", "deferred", "queued")]
-        named = ", ".join(_name(task) for task in tasks) or "scheduling"
-        parts.append(f"{run.dag_id}{f' {run.partition_key}' if run.partition_key else ''}: {named}")
+    if running:
+        now = Waiting(airflow.active_tasks(), slots=airflow.pool_slots(), parallelism=AIRFLOW_PARALLELISM)
+        parts = [
+            f"{run.dag_id}{f' {run.partition_key}' if run.partition_key else ''}: {now.describe(run)}"
+            for run in running
+        ]
     waiting = len(active) - len(running)
     if waiting:
         more = " more" if running else f" run{'' if waiting == 1 else 's'}"
         parts.append(f"{waiting}{more} {'waits' if waiting == 1 else 'wait'}")
     return f"[{_clock(elapsed_s)}] " + ("; ".join(parts) or "no run is under way")
-
-
-def _name(task: TaskInstance) -> str:
-    mapped = f"[{task.map_index}]" if task.map_index >= 0 else ""
-    if task.started_at is None:
-        return f"{task.task_id}{mapped} {task.state}"
-    seconds = (datetime.datetime.now(datetime.UTC) - task.started_at).total_seconds()
-    return f"{task.task_id}{mapped} {max(0.0, seconds):.0f} s"
 
 
 def explain_failure(airflow: AirflowApi, run: DagRun) -> str:

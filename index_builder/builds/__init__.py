@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from index_builder.builds.assembly import assemble_index
-from index_builder.builds.encoding import EncodeSummary, encode_parts, needs_spark
+from index_builder.builds.encoding import EncodeSummary, encode_parts, needs_encoding, needs_spark
 from index_builder.builds.plans import plan_build
 from index_builder.builds.versions import find_index_version, read_recall
 from vitrine.settings import Settings
@@ -20,6 +20,7 @@ __all__ = [
     "build_index_version",
     "encode_parts",
     "find_index_version",
+    "needs_encoding",
     "needs_spark",
     "plan_build",
     "read_recall",

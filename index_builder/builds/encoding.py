@@ -51,6 +51,12 @@ def needs_spark(settings: Settings, *, catalog_id: str, plan_id: str) -> bool:
     return _is_many(settings, _missing(object_store, read_plan(object_store, catalog_id, plan_id)))
 
 
+def needs_encoding(settings: Settings, *, catalog_id: str, plan_id: str) -> bool:
+    """Tells whether `encode_parts` would encode anything: a recipe that is built whole has no parts to encode."""
+    object_store = open_object_store(settings)
+    return bool(_missing(object_store, read_plan(object_store, catalog_id, plan_id)))
+
+
 def encode_parts(settings: Settings, *, catalog_id: str, plan_id: str) -> EncodeSummary:
     """Encodes the parts of a plan that its quantizer has not encoded yet, for this index or for any other.
 

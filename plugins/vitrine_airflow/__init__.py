@@ -5,7 +5,7 @@ operators do what no task body can.
 """
 
 from vitrine_airflow import run
-from vitrine_airflow.catalog_dags import FAIL_ON_RELEASE_ERROR, catalog_dag, platform_dag
+from vitrine_airflow.catalog_dags import FAIL_ON_RELEASE_ERROR, UNLESS_SKIPPED_ALL, catalog_dag, platform_dag
 from vitrine_airflow.embed_head import EmbedHead
 from vitrine_airflow.encode_parts import EncodeParts
 from vitrine_airflow.forms import BUILD_FORM, INGEST_FORM, RELEASE_FORM, TRAIN_FORM
@@ -22,6 +22,7 @@ __all__ = [
     "INGEST_FORM",
     "RELEASE_FORM",
     "TRAIN_FORM",
+    "UNLESS_SKIPPED_ALL",
     "EmbedHead",
     "EncodeParts",
     "SparkJob",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from airflow.sdk import DAG, Asset, Context, ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.timetables.base import Timetable
 
-from vitrine.catalogs import Catalog, read_catalogs
+from vitrine.catalogs import Catalog, in_turn, read_catalogs
 from vitrine.errors import (
     CatalogError,
     ContractError,
@@ -23,6 +23,7 @@ from vitrine.errors import (
     VitrineError,
 )
 from vitrine.settings import Settings
+from vitrine_airflow.precedence import weigh_tasks
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,9 @@ def _fail_on(*errors: type[VitrineError]) -> ExceptionRetryPolicy:
 FAIL_ON_REFUSAL = _fail_on(*_REFUSALS)
 # A verification that failed has put the release before back: whether to try again is a person's to say.
 FAIL_ON_RELEASE_ERROR = _fail_on(*_REFUSALS, ReleaseError)
+
+# For a task after one that may be skipped because it has nothing to do. Where all before it are, so is the run.
+UNLESS_SKIPPED_ALL = "none_failed_min_one_success"
 
 
 def catalog_dag(
@@ -76,7 +80,12 @@ def catalog_dag(
 
     def make(layout: Callable[[str], Any]) -> dict[str, DAG]:
         dags = {}
-        for catalog in read_catalogs(Settings.from_environment().catalogs_file).values():
+        settings = Settings.from_environment()
+        catalogs = read_catalogs(settings.catalogs_file)
+        places = {
+            catalog_id: place for place, catalog_id in enumerate(in_turn(catalogs, default=settings.default_catalog))
+        }
+        for catalog in catalogs.values():
             if space not in (None, catalog.space):
                 continue
             name = f"{catalog.catalog_id}.{layout.__name__}"
@@ -89,6 +98,7 @@ def catalog_dag(
                 **_options(doc_md, dagrun_timeout_h, start=start),
             ) as dag:
                 layout(catalog.catalog_id)
+            weigh_tasks(dag, kind=layout.__name__, place=places[catalog.catalog_id])
             dags[catalog.catalog_id] = dag
         return dags
 
@@ -115,6 +125,7 @@ def platform_dag(
             **_options(doc_md, dagrun_timeout_h),
         ) as dag:
             layout()
+        weigh_tasks(dag, kind=None)
         return dag
 
     return make

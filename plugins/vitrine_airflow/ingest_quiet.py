@@ -1,84 +1,114 @@
-"""A build waits until no ingest of its catalog runs, so that many days make one index."""
+"""A build waits until no ingest of its catalog runs, so that many days make one index, and until it is its turn."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
+import logging
 from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
+from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
 
-from vitrine_airflow import run
+from vitrine.errors import VitrineError
+from vitrine.settings import Settings
+from vitrine_airflow import airflow_runs, turns
+
+log = logging.getLogger(__name__)
 
 POLL_S = 2.0
-_UNFINISHED = ["queued", "running"]
+_AGAIN_S = 10.0  # after an outage of the ledger
+_LONGEST_TURN = datetime.timedelta(hours=12)  # half of what a build may take
 
 
 class WaitForIngest(BaseOperator):
     """Waits while an ingest of the catalog runs or is queued, at most `build_max_wait_s` from the start of the run.
 
-    It waits in the triggerer, so that a waiting build holds no worker slot that the ingest may need. After the longest
-    wait the build goes on with the head as it is: a late index is worse than one more build.
+    A build that a promotion asked for then waits for its turn (`vitrine_airflow.turns`).
+
+    It begins, waits and ends in the triggerer: a waiting build takes no worker slot that others need, and one that
+    waits for nothing starts no process. After the longest wait the build goes on with the head as it is: a late index
+    is worse than one more build.
     """
+
+    template_fields = ("run_id", "started")
+    start_from_trigger = True
 
     def __init__(self, *, catalog_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.ingest_dag_id = f"{catalog_id}.ingest_catalog"
-
-    def execute(self, context: Context) -> None:
-        """Ends at once when nothing is to be waited for."""
-        started = context["dag_run"].start_date or datetime.datetime.now(datetime.UTC)
-        deadline = started + datetime.timedelta(seconds=run.settings().build_max_wait_s)
-        if _count_ingests(self.ingest_dag_id) == 0:
-            return
-        self.log.info("%s is running or queued; waiting for it until %s at the latest", self.ingest_dag_id, deadline)
-        self._defer(deadline)
-
-    def finish(self, _context: Context, event: dict[str, Any]) -> None:
-        """Says how the wait ended."""
-        if event["waited_out"]:
-            self.log.warning("%s still runs; the build goes on with the head as it is", self.ingest_dag_id)
-
-    def _defer(self, deadline: datetime.datetime) -> NoReturn:
-        self.defer(
-            trigger=IngestQuietTrigger(ingest_dag_id=self.ingest_dag_id, deadline=deadline.timestamp()),
-            method_name="finish",
+        self.catalog_id = catalog_id
+        self.run_id = "{{ run_id }}"
+        self.started = "{{ dag_run.start_date.isoformat() }}"
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=_path(BuildMayBeginTrigger),
+            trigger_kwargs={"catalog_id": catalog_id, "run_id": self.run_id, "started": self.started},
+            next_method="execute",
         )
 
+    def execute(self, _context: Context, event: dict[str, Any] | None = None) -> None:
+        """Waits in the triggerer also where it was not begun there."""
+        if event is None:
+            waiting = BuildMayBeginTrigger(catalog_id=self.catalog_id, run_id=self.run_id, started=self.started)
+            self.defer(trigger=waiting, method_name="execute")
 
-class IngestQuietTrigger(BaseTrigger):
-    """Fires when no run of an ingest is queued or running, or at the deadline.
+
+class BuildMayBeginTrigger(BaseTrigger):
+    """Ends its task when neither an ingest of the catalog nor a catalog before it in turn is to be waited for.
 
     Args:
-        ingest_dag_id: whose runs are counted.
-        deadline: seconds since the epoch.
+        catalog_id: whose build waits.
+        run_id: of the build.
+        started: when the build did, in ISO 8601.
     """
 
-    def __init__(self, *, ingest_dag_id: str, deadline: float) -> None:
+    def __init__(self, *, catalog_id: str, run_id: str, started: str) -> None:
         super().__init__()
-        self.ingest_dag_id = ingest_dag_id
-        self.deadline = deadline
+        self.catalog_id = catalog_id
+        self.run_id = run_id
+        self.started = started
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Returns what the triggerer makes the trigger from."""
-        path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {"ingest_dag_id": self.ingest_dag_id, "deadline": self.deadline}
+        return _path(type(self)), {"catalog_id": self.catalog_id, "run_id": self.run_id, "started": self.started}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Looks every two seconds."""
-        while await sync_to_async(_count_ingests)(self.ingest_dag_id) > 0:
-            if datetime.datetime.now(datetime.UTC).timestamp() >= self.deadline:
-                yield TriggerEvent({"waited_out": True})
+        """Looks every two seconds, and less often where more catalogs are before."""
+        settings, started = Settings.from_environment(), datetime.datetime.fromisoformat(self.started)
+        await self._wait_for_ingest(until=started + datetime.timedelta(seconds=settings.build_max_wait_s))
+        await self._wait_for_turn(settings, until=started + _LONGEST_TURN)
+        yield TaskSuccessEvent()
+
+    async def _wait_for_ingest(self, *, until: datetime.datetime) -> None:
+        said = False
+        while await asyncio.to_thread(airflow_runs.is_ingesting, self.catalog_id):
+            if datetime.datetime.now(datetime.UTC) >= until:
+                log.warning("an ingest of %s still runs; the build goes on with the head as it is", self.catalog_id)
                 return
+            if not said:
+                log.info("an ingest of %s is running or queued; waiting until %s at most", self.catalog_id, until)
+                said = True
             await asyncio.sleep(POLL_S)
-        yield TriggerEvent({"waited_out": False})
+
+    async def _wait_for_turn(self, settings: Settings, *, until: datetime.datetime) -> None:
+        said: list[str] = []
+        while datetime.datetime.now(datetime.UTC) < until:
+            try:
+                before = await asyncio.to_thread(
+                    turns.catalogs_before, settings, catalog_id=self.catalog_id, run_id=self.run_id
+                )
+            except VitrineError as error:
+                log.warning("whose turn it is cannot be read, and is looked up again: %s", error)
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            if not before:
+                return
+            if before != said:
+                log.info("waiting for %s, whose turn is before", ", ".join(before))
+                said = before
+            await asyncio.sleep(POLL_S * len(before))
+        log.warning("%s waited %s for its turn, and goes on without it", self.catalog_id, _LONGEST_TURN)
 
 
-def _count_ingests(ingest_dag_id: str) -> int:
-    # Imported here because it opens the channel to Airflow's API, which a parse does not have.
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    return RuntimeTaskInstance.get_dr_count(dag_id=ingest_dag_id, states=_UNFINISHED)
+def _path(trigger: type[BaseTrigger]) -> str:
+    return f"{trigger.__module__}.{trigger.__qualname__}"

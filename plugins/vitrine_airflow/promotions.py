@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from vitrine.catalogs import read_catalogs
+from vitrine.catalogs import in_turn, read_catalogs
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.errors import EncoderError, RegistryError
 from vitrine.ledger import CatalogPromotion, Ledger, Promotion
@@ -96,7 +96,7 @@ def import_encoder(settings: Settings, move: Move) -> str:
 
 
 def accept_promotion(settings: Settings, move: Move, fingerprint: str) -> list[PromotedBuild]:
-    """Accepts the encoder for every catalog that has a head; returns the builds that it takes to get there.
+    """Accepts the encoder for every catalog that has a head; returns the builds that it takes to get there, in turn.
 
     Raises:
         AirflowSkipException: the alias has moved on.
@@ -104,20 +104,21 @@ def accept_promotion(settings: Settings, move: Move, fingerprint: str) -> list[P
     """
     from training.registry import tag_version
 
-    declared = read_catalogs(settings.catalogs_file).values()
+    declared = read_catalogs(settings.catalogs_file)
+    order = in_turn(declared, default=settings.default_catalog)
     with closing(open_ledger(settings)) as ledger:
         catalog_ids = [
-            catalog.catalog_id
-            for catalog in declared
-            if catalog.space == "encoder" and ledger.partitions.head(catalog.catalog_id).manifests
+            catalog_id
+            for catalog_id in order
+            if declared[catalog_id].space == "encoder" and ledger.partitions.head(catalog_id).manifests
         ]
         if not ledger.promotions.accept(move["sequence"], fingerprint=fingerprint, catalog_ids=catalog_ids):
             raise _moved_on(move)
         tag_version(settings, version=move["model_version"], key=PROMOTION_TAG, value="accepted")
-        rows = ledger.promotions.catalogs_of(move["sequence"])
+        rows = {row.catalog_id: row for row in ledger.promotions.catalogs_of(move["sequence"])}
         return [
             {"catalog_id": row.catalog_id, "fingerprint": fingerprint, "sequence": row.sequence}
-            for row in rows
+            for row in (rows[catalog_id] for catalog_id in order if catalog_id in rows)
             if row.state == "building" and _needs_build(settings, ledger, row)
         ]
 

@@ -8,6 +8,9 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from vitrine_airflow import airflow_runs
+from vitrine_airflow.turns import promoted_run_id
+
 # A waiting build takes every head along that is published while it waits; it is looked for among this many before.
 _HEADS_BACK = 100
 _NOT_BEGUN = ["null", "scheduled", "queued", "running", "deferred", "up_for_retry", "up_for_reschedule"]
@@ -58,8 +61,8 @@ class TriggerBuild(_TriggerById):
         """Triggers, or skips with the reason."""
         head_sequence, fingerprint = int(self.head_sequence), str(self.fingerprint)
         earlier = range(max(1, head_sequence - _HEADS_BACK), head_sequence)
-        waiting = _count_waiting(self.trigger_dag_id, [build_run_id(head, fingerprint) for head in earlier])
-        if waiting:
+        run_ids = [build_run_id(head, fingerprint) for head in earlier]
+        if airflow_runs.count_tasks(self.trigger_dag_id, "wait_for_ingest", run_ids, states=_NOT_BEGUN):
             raise AirflowSkipException(
                 f"a build of an earlier head still waits for ingests; it will take head {head_sequence} along"
             )
@@ -87,7 +90,7 @@ class TriggerPromotedBuild(_TriggerById):
         """Triggers, or skips when the move has asked for it before."""
         sequence, fingerprint = int(self.build["sequence"]), str(self.build["fingerprint"])
         self.trigger_dag_id = f"{self.build['catalog_id']}.build_index"
-        self.trigger_run_id = f"promotion-{sequence}-{fingerprint[:40]}"
+        self.trigger_run_id = promoted_run_id(sequence, fingerprint)
         self.conf = {"encoder": fingerprint, "reason": f"promotion {sequence}"}
         super().execute(context)
 
@@ -117,13 +120,3 @@ class TriggerRelease(_TriggerById):
 def build_run_id(head_sequence: int, fingerprint: str) -> str:
     """Returns the run id of the build of a head under an encoder."""
     return f"head-{head_sequence}-{fingerprint[:40]}"
-
-
-def _count_waiting(dag_id: str, run_ids: list[str]) -> int:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-    if not run_ids:
-        return 0
-    return RuntimeTaskInstance.get_ti_count(
-        dag_id=dag_id, task_ids=["wait_for_ingest"], run_ids=run_ids, states=_NOT_BEGUN
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vitrine.catalogs import Catalog, declare_catalog, get_catalog, read_catalogs
+from vitrine.catalogs import Catalog, declare_catalog, get_catalog, in_turn, read_catalogs
 from vitrine.errors import CatalogError
 
 
@@ -93,3 +93,11 @@ def test_a_catalog_that_is_not_declared_is_named_with_those_that_are(tmp_path: P
 
     with pytest.raises(CatalogError, match="declared: clothing"):
         get_catalog(path, "shoes")
+
+
+def test_the_default_catalog_goes_first_then_the_higher_priority_then_as_declared() -> None:
+    priorities = {"late": -5, "first": 0, "second": 0, "urgent": 7, "demo": -9, "third": 0}
+    catalogs = {name: Catalog(catalog_id=name, priority=priority) for name, priority in priorities.items()}
+
+    assert in_turn(catalogs, default="demo") == ["demo", "urgent", "first", "second", "third", "late"]
+    assert in_turn(catalogs, default="not-declared") == ["urgent", "first", "second", "third", "late", "demo"]
