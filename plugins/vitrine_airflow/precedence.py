@@ -34,7 +34,7 @@ def weigh_tasks(dag: DAG, *, kind: str | None, place: int = 0) -> None:
     """
     depths = _depths(dag)
     for task in dag.tasks:
-        task.weight_rule = "absolute"  # type: ignore[assignment]  # Airflow makes its strategy of the name
+        task.weight_rule = "absolute"
         task.priority_weight = weight(kind, task.task_id, depth=depths[task.task_id], place=place)
 
 

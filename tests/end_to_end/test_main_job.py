@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local.airflow_api import AirflowError, DagRun
 from deploy.local.catalog_runs import read_catalog_state
+from deploy.local.configuration import POOLS
 from tests.end_to_end.conftest import CATALOG_ID, DAYS, HTTP_TIMEOUT_S, ROOT, Released, live_release
 from tests.platform_fixture import Platform
 from tests.waiting import wait_for
@@ -31,6 +32,31 @@ def test_three_partitions_become_one_build_and_one_live_release(platform: Platfo
     assert released.state.live is not None
     assert released.state.live.generation == 1
     assert released.state.live.head_sequence == released.state.head.head_sequence
+
+
+def test_a_build_that_has_nothing_to_embed_and_nothing_to_encode_takes_no_slot_of_spark(
+    platform: Platform, released: Released
+) -> None:
+    [build] = [run for run in released.runs if run.dag_id.endswith(".build_index")]
+
+    tasks = platform.airflow.task_instances(build)
+
+    states = {task.task_id: task.state for task in tasks}
+    assert {name for name, state in states.items() if state == "skipped"} == {"embed_head", "encode_parts"}
+    assert set(states.values()) == {"skipped", "success"}
+    assert {task.task_id for task in tasks if task.pool == "spark"} == {"embed_head", "encode_parts"}
+
+
+def test_what_the_terminal_says_of_waiting_is_asked_of_airflow_in_two_requests(
+    platform: Platform, released: Released
+) -> None:
+    weights = {
+        task.task_id: task.priority_weight for run in released.runs for task in platform.airflow.task_instances(run)
+    }
+
+    assert platform.airflow.pool_slots()["spark"] == POOLS["spark"]
+    assert [task for task in platform.airflow.active_tasks() if task.dag_id.startswith(f"{CATALOG_ID}.")] == []
+    assert weights["embed_head"] < weights["embed_images"] < weights["encode_parts"] < weights["gate_release"]
 
 
 def test_every_row_is_accepted_or_rejected_with_a_reason(platform: Platform, released: Released) -> None:
