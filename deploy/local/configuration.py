@@ -18,7 +18,9 @@ from vitrine.settings import PREFIX, Settings, read_env_file
 AIRFLOW_PARALLELISM = 4
 # Slots of each pool. A missing pool leaves its tasks waiting for ever, without a warning.
 # A catalog releases one at a time, because its DAG runs once at a time; catalogs do not wait for each other's replicas.
-POOLS = {"spark": 1, "gpu": 1, "index": 1, "release": 4}
+# The default pool is that of all other tasks: what it lets through beyond the workers waits in the executor, where no
+# weight counts any more.
+POOLS = {"default_pool": AIRFLOW_PARALLELISM, "spark": 1, "gpu": 1, "index": 1, "release": 4}
 
 
 @dataclass(frozen=True)

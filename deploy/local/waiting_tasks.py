@@ -42,7 +42,7 @@ class Waiting:
         name = f"{task.task_id}[{task.map_index}]" if task.map_index >= 0 else task.task_id
         if task.state == "deferred":
             return f"{name} {self._why_deferred(task)}"
-        if task.state == "scheduled":
+        if task.state in ("scheduled", "queued"):
             return f"{name} {self._behind(task)}"
         if task.state in ("up_for_retry", "up_for_reschedule"):
             return f"{name} failed in try {task.try_number} and is tried again soon"
@@ -52,14 +52,16 @@ class Waiting:
 
     def _behind(self, task: TaskInstance) -> str:
         """Whom a task waits for: those that hold its pool's slots or go before it, or all that run."""
-        first = [other for other in self._tasks if other.state == "scheduled" and _goes_before(other, task)]
-        holding = [other for other in self._tasks if other.state in _HOLDS_A_SLOT]
+        others = [other for other in self._tasks if other is not task]
+        first = [other for other in others if other.state == "scheduled" and _goes_before(other, task)]
+        holding = [other for other in others if other.state in _HOLDS_A_SLOT]
         in_pool = [other for other in holding if other.pool == task.pool]
-        if len(in_pool) >= self._slots.get(task.pool, 0):
+        if task.state == "scheduled" and len(in_pool) >= self._slots.get(task.pool, 0):
             ahead = len(in_pool) + sum(other.pool == task.pool for other in first)
             return f"waits for the pool `{task.pool}`, {ahead} ahead of it"
-        if len(holding) >= self._parallelism:
-            return f"waits for one of {self._parallelism} workers, {len(holding) + len(first)} ahead of it"
+        running = [other for other in holding if other.state == "running"]
+        if len(running) >= self._parallelism:
+            return f"waits for one of {self._parallelism} workers, {len(running)} run"
         return "starts"
 
     def _why_deferred(self, task: TaskInstance) -> str:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings
@@ -25,7 +25,8 @@ _LONGEST_TURN = datetime.timedelta(hours=12)  # half of what a build may take
 class WaitForIngest(BaseOperator):
     """Waits while an ingest of the catalog runs or is queued, at most `build_max_wait_s` from the start of the run.
 
-    A build that a promotion asked for then waits for its turn (`vitrine_airflow.turns`).
+    A build that a promotion asked for then waits for its turn (`vitrine_airflow.turns`), and is skipped when the alias
+    has moved on meanwhile.
 
     It begins, waits and ends in the triggerer: a waiting build takes no worker slot that others need, and one that
     waits for nothing starts no process. After the longest wait the build goes on with the head as it is: a late index
@@ -76,8 +77,8 @@ class BuildMayBeginTrigger(BaseTrigger):
         """Looks every two seconds, and less often where more catalogs are before."""
         settings, started = Settings.from_environment(), datetime.datetime.fromisoformat(self.started)
         await self._wait_for_ingest(until=started + datetime.timedelta(seconds=settings.build_max_wait_s))
-        await self._wait_for_turn(settings, until=started + _LONGEST_TURN)
-        yield TaskSuccessEvent()
+        wanted = await self._wait_for_turn(settings, until=started + _LONGEST_TURN)
+        yield TaskSuccessEvent() if wanted else TaskSkippedEvent()
 
     async def _wait_for_ingest(self, *, until: datetime.datetime) -> None:
         said = False
@@ -90,7 +91,8 @@ class BuildMayBeginTrigger(BaseTrigger):
                 said = True
             await asyncio.sleep(POLL_S)
 
-    async def _wait_for_turn(self, settings: Settings, *, until: datetime.datetime) -> None:
+    async def _wait_for_turn(self, settings: Settings, *, until: datetime.datetime) -> bool:
+        """Returns whether the build is still asked for."""
         said: list[str] = []
         while datetime.datetime.now(datetime.UTC) < until:
             try:
@@ -101,13 +103,17 @@ class BuildMayBeginTrigger(BaseTrigger):
                 log.warning("whose turn it is cannot be read, and is looked up again: %s", error)
                 await asyncio.sleep(_AGAIN_S)
                 continue
+            if before is None:
+                log.warning("the alias has moved on since %s: only where it stands now counts", self.run_id)
+                return False
             if not before:
-                return
+                return True
             if before != said:
                 log.info("waiting for %s, whose turn is before", ", ".join(before))
                 said = before
             await asyncio.sleep(POLL_S * len(before))
         log.warning("%s waited %s for its turn, and goes on without it", self.catalog_id, _LONGEST_TURN)
+        return True
 
 
 def _path(trigger: type[BaseTrigger]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from itertools import dropwhile, takewhile
 
 from vitrine.catalogs import in_turn, read_catalogs
 from vitrine.settings import Settings
@@ -22,33 +23,32 @@ def promoted_run_id(sequence: int, fingerprint: str) -> str:
     return f"promotion-{sequence}-{fingerprint[:40]}"
 
 
-def catalogs_before(settings: Settings, *, catalog_id: str, run_id: str) -> list[str]:
+def catalogs_before(settings: Settings, *, catalog_id: str, run_id: str) -> list[str] | None:
     """Returns the catalogs that a build waits for: from the first before it in turn that goes on, in their order.
 
-    A build that no promotion asked for, or whose promotion counts no more, waits for none.
+    A build that no promotion asked for waits for none. None: the alias has moved on, and the build is asked for no
+    more.
     """
-    ahead = _ahead(settings, catalog_id=catalog_id, run_id=run_id)
-    if not ahead or airflow_runs.has_queued_build(catalog_id):
+    states = _states(settings, run_id)
+    if states.get(catalog_id) == "superseded":
+        return None
+    if states.get(catalog_id) != "building" or airflow_runs.has_queued_build(catalog_id):
         return []
-    for position, other in enumerate(ahead):
-        if _goes_on(other, run_id):
-            return ahead[position:]
-    return []
+    order = in_turn(read_catalogs(settings.catalogs_file), default=settings.default_catalog)
+    ahead = list(takewhile(lambda other: other != catalog_id, order))
+    ahead = [other for other in ahead if states.get(other) == "building"]
+    return list(dropwhile(lambda other: not _goes_on(other, run_id), ahead))
 
 
-def _ahead(settings: Settings, *, catalog_id: str, run_id: str) -> list[str]:
+def _states(settings: Settings, run_id: str) -> dict[str, str]:
+    """How far each catalog has come with the promotion that asked for a build."""
     from vitrine.connections import open_ledger  # the DAG files import this module, and a parse opens no ledger
 
     promoted = _PROMOTED.match(run_id)
     if promoted is None:
-        return []
+        return {}
     with closing(open_ledger(settings)) as ledger:
-        rows = ledger.promotions.catalogs_of(int(promoted.group(1)))
-    building = {row.catalog_id for row in rows if row.state == "building"}
-    order = in_turn(read_catalogs(settings.catalogs_file), default=settings.default_catalog)
-    if catalog_id not in building or catalog_id not in order:
-        return []
-    return [other for other in order[: order.index(catalog_id)] if other in building]
+        return {row.catalog_id: row.state for row in ledger.promotions.catalogs_of(int(promoted.group(1)))}
 
 
 def _goes_on(catalog_id: str, run_id: str) -> bool:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.triggers.base import TriggerEvent
 
 FINGERPRINT = "enc-new"
 
@@ -28,6 +32,12 @@ class Airflow:
     def count_runs(self, *, dag_id: str, states: list[str]) -> int:
         self.asked[dag_id] += 1
         return sum(state in states for state in self.runs.get(dag_id, []))
+
+    async def looked_at(self, dag_id: str) -> None:
+        """Returns when a trigger has asked for a DAG's runs three more times."""
+        wanted = self.asked[dag_id] + 3
+        while self.asked[dag_id] < wanted:
+            await asyncio.sleep(0.01)
 
     def count_tasks(self, *, dag_id: str, **_: object) -> int:
         return int(dag_id in self.begun)
@@ -54,7 +64,7 @@ class Promoted:
     second: str
     sequence: int
 
-    def before(self, catalog_id: str) -> list[str]:
+    def before(self, catalog_id: str) -> list[str] | None:
         from vitrine_airflow.turns import catalogs_before, promoted_run_id
 
         run_id = promoted_run_id(self.sequence, FINGERPRINT)
@@ -130,48 +140,63 @@ def test_only_builds_of_the_promotion_that_counts_take_turns(promoted: Promoted,
     promoted.ledger.promotions.observe(model_version=f"after-{promoted.first}", observed_by="poll")
 
     assert (by_ingest, waits) == ([], [promoted.default])
-    assert promoted.before(promoted.first) == []
+    assert promoted.before(promoted.first) is None
 
 
-def test_a_waiting_build_ends_its_wait_in_the_triggerer(
-    promoted: Promoted, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from airflow.triggers.base import TaskSuccessEvent
+@pytest.fixture
+def waiting(promoted: Promoted, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TriggerEvent]:
+    """The events of the trigger of the build whose turn is second, with polls that come at once."""
     from vitrine_airflow import ingest_quiet
     from vitrine_airflow.turns import promoted_run_id
 
     for name, value in promoted.settings.to_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(ingest_quiet, "POLL_S", 0.01)
-    airflow.runs = {
-        f"{promoted.first}.ingest_catalog": ["running"],
-        f"{promoted.default}.build_index": ["running"],
-    }
-    task = ingest_quiet.WaitForIngest(task_id="wait_for_ingest", catalog_id=promoted.first)
-    trigger = ingest_quiet.BuildMayBeginTrigger(
+    return ingest_quiet.BuildMayBeginTrigger(
         catalog_id=promoted.first,
         run_id=promoted_run_id(promoted.sequence, FINGERPRINT),
         started=datetime.datetime.now(datetime.UTC).isoformat(),
-    )
+    ).run()
 
-    async def looked(dag_id: str) -> None:
-        """Returns when the trigger has looked at a DAG three more times."""
-        wanted = airflow.asked[dag_id] + 3
-        while airflow.asked[dag_id] < wanted:
-            await asyncio.sleep(0.01)
 
-    async def waits() -> tuple[bool, bool, object]:
-        event = asyncio.ensure_future(anext(trigger.run()))
-        await looked(f"{promoted.first}.ingest_catalog")
+def test_a_waiting_build_begins_and_ends_its_wait_in_the_triggerer(
+    promoted: Promoted, airflow: Airflow, waiting: AsyncIterator[TriggerEvent]
+) -> None:
+    from airflow.triggers.base import TaskSuccessEvent
+    from vitrine_airflow import WaitForIngest
+
+    ingest, build = f"{promoted.first}.ingest_catalog", f"{promoted.default}.build_index"
+    airflow.runs = {ingest: ["running"], build: ["running"]}
+
+    async def waits() -> tuple[bool, bool, TriggerEvent]:
+        event = asyncio.ensure_future(anext(waiting))
+        await airflow.looked_at(ingest)
         ended_early = event.done()
-        airflow.runs[f"{promoted.first}.ingest_catalog"] = ["success"]
-        await looked(f"{promoted.default}.build_index")
+        airflow.runs[ingest] = ["success"]
+        await airflow.looked_at(build)
         began_early = event.done()
-        airflow.runs[f"{promoted.default}.build_index"] = ["failed"]
+        airflow.runs[build] = ["failed"]
         return ended_early, began_early, await event
 
     ended_early, began_early, event = asyncio.run(asyncio.wait_for(waits(), timeout=600.0))
 
-    assert task.start_from_trigger
     assert (ended_early, began_early) == (False, False)
     assert isinstance(event, TaskSuccessEvent)
+    assert WaitForIngest(task_id="wait_for_ingest", catalog_id="demo").start_from_trigger
+
+
+def test_a_build_is_skipped_without_a_worker_when_the_alias_moves_on_while_it_waits(
+    promoted: Promoted, airflow: Airflow, waiting: AsyncIterator[TriggerEvent]
+) -> None:
+    from airflow.triggers.base import TaskSkippedEvent
+
+    build = f"{promoted.default}.build_index"
+    airflow.runs = {build: ["running"]}
+
+    async def waits() -> TriggerEvent:
+        event = asyncio.ensure_future(anext(waiting))
+        await airflow.looked_at(build)
+        promoted.ledger.promotions.observe(model_version=f"after-{promoted.first}", observed_by="poll")
+        return await event
+
+    assert isinstance(asyncio.run(asyncio.wait_for(waits(), timeout=600.0)), TaskSkippedEvent)

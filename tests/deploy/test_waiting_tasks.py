@@ -46,11 +46,12 @@ def test_a_task_that_waits_for_a_pool_says_which_and_behind_how_many() -> None:
 
 
 def test_a_task_that_waits_for_a_worker_says_so() -> None:
-    mine = task("demo", "resolve_encoder", "scheduled", priority_weight=5)
     running = [task(name, "resolve_encoder", "running", priority_weight=4) for name in "ab"]
 
-    assert said("demo", mine, *running, parallelism=2) == "resolve_encoder waits for one of 2 workers, 2 ahead of it"
-    assert said("demo", mine, *running) == "resolve_encoder starts"
+    for state in ("scheduled", "queued"):
+        mine = task("demo", "resolve_encoder", state, priority_weight=5)
+        assert said("demo", mine, *running, parallelism=2) == "resolve_encoder waits for one of 2 workers, 2 run"
+        assert said("demo", mine, *running) == "resolve_encoder starts"
 
 
 def test_a_build_that_waits_for_its_turn_says_who_is_before() -> None:
