@@ -165,12 +165,15 @@ def _timeline(
     airflow: AirflowApi, dag_ids: Sequence[str], *, since: datetime.datetime, moved_at: float
 ) -> list[dict[str, Any]]:
     """When each task ran, in seconds since the move of the alias, in the order in which they began."""
-    tasks = [task for run in airflow.runs_since(since, dag_ids=dag_ids) for task in airflow.task_instances(run)]
-    began = [(task.started_at.timestamp() - moved_at, task) for task in tasks if task.started_at is not None]
-    began.sort(key=lambda pair: pair[0])
+    began = [
+        (task.started_at.timestamp() - moved_at, run.dag_id, task)
+        for run in airflow.runs_since(since, dag_ids=dag_ids)
+        for task in airflow.task_instances(run)
+        if task.started_at is not None
+    ]
     return [
-        {"began_s": round(seconds, 1), "dag_id": task.dag_id, "task_id": task.task_id, "state": task.state}
-        for seconds, task in began
+        {"began_s": round(seconds, 1), "dag_id": dag_id, "task_id": task.task_id, "state": task.state}
+        for seconds, dag_id, task in sorted(began, key=lambda entry: entry[0])
     ]
 
 

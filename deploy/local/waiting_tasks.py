@@ -44,7 +44,7 @@ class Waiting:
             return f"{name} {self._why_deferred(task)}"
         if task.state in ("scheduled", "queued"):
             return f"{name} {self._behind(task)}"
-        if task.state in ("up_for_retry", "up_for_reschedule"):
+        if task.state == "up_for_retry":
             return f"{name} failed in try {task.try_number} and is tried again soon"
         if task.state == "running" and task.started_at is not None:
             return f"{name} {self._seconds(task)}"

@@ -54,7 +54,7 @@ def test_what_the_terminal_says_of_waiting_is_asked_of_airflow_in_two_requests(
         task.task_id: task.priority_weight for run in released.runs for task in platform.airflow.task_instances(run)
     }
 
-    assert platform.airflow.pool_slots()["spark"] == POOLS["spark"]
+    assert platform.airflow.pool_slots() == POOLS
     assert [task for task in platform.airflow.active_tasks() if task.dag_id.startswith(f"{CATALOG_ID}.")] == []
     assert weights["embed_head"] < weights["embed_images"] < weights["encode_parts"] < weights["gate_release"]
 
