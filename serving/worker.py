@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.front import Front
+from serving.open_connections import Limits
 from serving.replica_folder import Plan, ReplicaFolder, WorkerReport
 from vitrine.errors import ContractError
 from vitrine.settings import Settings
@@ -26,7 +28,6 @@ BACKLOG = 1024
 # One thread searches best; the others are for requests that wait on the object store for a picture.
 THREADS = 4
 PICTURE_THREADS = 2
-HEADER_TIMEOUT_MS = 10_000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,8 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--life-fd", type=int, required=True, help="a pipe that closes when the agent ends")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format=f"worker {options.index}: %(message)s", stream=sys.stderr)
-    for noisy in ("faiss.loader", "_granian"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)
     threading.Thread(target=_end_with_agent, args=(options.life_fd,), daemon=True).start()
     run_worker(Settings.from_environment(), index=options.index, listen_fd=options.listen_fd)
     return 0
@@ -68,6 +68,7 @@ def run_worker(settings: Settings, *, index: int, listen_fd: int) -> None:
         max_body_bytes=settings.search_max_body_bytes,
         body_timeout_s=settings.search_body_timeout_s,
         max_held_bytes=settings.search_max_held_bytes,
+        limits=Limits(write_timeout_s=settings.search_write_timeout_s),
     )
     _serve(front, listen_fd, accepting=follower.accept)
     stopped.set()
@@ -133,45 +134,29 @@ class _Follower:
 
 
 def _serve(front: Front, listen_fd: int, *, accepting: Callable[[], None]) -> None:
-    """Runs granian's RSGI worker on an inherited socket, until SIGTERM; requests in flight are finished.
+    """Answers on an inherited socket until SIGTERM; requests in flight are finished.
 
-    granian's own parent process would listen, restart and signal; here the agent does, and one socket that outlives
-    every worker means that no connection is refused while a worker restarts. `requirements.txt` pins granian, whose
-    worker class this calls.
+    One socket outlives every worker, so no connection is refused while a worker restarts.
     """
-    from granian._futures import _new_cbscheduler
-    from granian._granian import RSGIWorker, SocketHolder, WorkerSignal
-    from granian.http import HTTP1Settings
+    import uvloop
 
-    loop = asyncio.new_event_loop()
-    ended = WorkerSignal()
-    finished = asyncio.Event()
-    ended.add_cb(lambda: loop.call_soon_threadsafe(finished.set))
+    uvloop.run(_answer_until_ended(front, listen_fd, accepting))
+
+
+async def _answer_until_ended(front: Front, listen_fd: int, accepting: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    worker_class: Any = RSGIWorker  # its type stub is older than its signature
-    holder_class: Any = SocketHolder
-    worker = worker_class(
-        1,  # worker id
-        (None, holder_class(listen_fd, False, BACKLOG)),
-        None,  # no metrics pipe
-        1,  # runtime threads
-        16,  # runtime blocking threads
-        1,  # threads that call the front
-        30,  # seconds until an idle thread ends
-        BACKLOG,  # connections at once
-        "1",  # HTTP/1.1
-        HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS),
-        None,  # HTTP/2
-        False,  # websockets
-        None,  # static files
-        *(False, None, None, None, "tls1.3", None, [], False),  # TLS belongs to the proxy in front
-        (None, None),
-    )
-    scheduler = _new_cbscheduler(loop, front, impl_asyncio=True)
-    worker.serve_mtr(scheduler, loop, ended)
+    front.open_connections.fit_to_open_files()
+    server = await loop.create_server(front.connect, sock=socket.socket(fileno=listen_fd), backlog=BACKLOG)
+    watch = asyncio.create_task(front.open_connections.watch())
     accepting()
-    loop.run_until_complete(finished.wait())
+    await ended.wait()
+    server.close()
+    front.is_ending = True
+    await front.open_connections.end()
+    watch.cancel()
 
 
 def _end_with_agent(life_fd: int) -> None:
@@ -184,5 +169,4 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path.cwd()))
     code = main()
     logging.shutdown()
-    # All is answered. granian's threads may still call into an interpreter that is being taken down, which aborts.
-    os._exit(code)
+    os._exit(code)  # all is answered; a load that never ends must not hold the process

@@ -244,6 +244,14 @@ class Settings(BaseModel):
     search_body_timeout_s: float = Field(
         15.0, description="A request's body must be here within this many seconds.", gt=0
     )
+    search_write_timeout_s: float = Field(
+        20.0,
+        description=(
+            "A client that takes nothing of its answer for this many seconds is cut off, and so is one that takes less "
+            "than 8 KB a second."
+        ),
+        gt=0,
+    )
     search_max_held_bytes: int = Field(
         256_000_000, description="Of all bodies above 64 KB that one search worker receives at once.", ge=1
     )

@@ -2,105 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import select
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 import pytest
+from lone_front import WAIT_S, lone_front
+from lone_front import answer as _answer
+from lone_front import send as _send
 from replica_process import ReplicaProcess
 from shop_window import ShopWindow
 
 from serving.front import _MAX_WAITING
 from serving.worker import THREADS
 
-WAIT_S = 300.0
-
-# The front of a worker alone: a body of at most 1 MB, 2 MB held together, a thread for pictures and one for all else.
-# `…/held/image` is answered once somebody has asked for `/open`.
-_LONE_FRONT = """
-import os, socket, sys, threading
-import serving.front
-from flask import Flask, request
-from serving import problems
-from serving.application import _measure
-from serving.front import Front
-from serving.metrics import Metrics
-from serving.worker import _serve
-app = Flask("front")
-app.config["MAX_CONTENT_LENGTH"] = 1_000_000
-problems.install(app)
-_measure(app, Metrics())
-gate = threading.Event()
-@app.route("/<path:path>", methods=["GET", "POST"])
-def echo(path):
-    if path == "held/image":
-        gate.wait()
-    if path in ("open", "shut"):
-        (gate.set if path == "open" else gate.clear)()
-    return {"path": path, "bytes": len(request.get_data()), "query": request.query_string.decode()}
-environment_of = serving.front._environ
-def breakable(scope):
-    if "x-break-the-front" in scope.headers:
-        raise ValueError("broken on purpose")
-    return environment_of(scope)
-serving.front._environ = breakable
-listening = socket.create_server(("127.0.0.1", 0))
-listening.setblocking(False)
-front = Front(
-    app,
-    threads=1,
-    picture_threads=1,
-    max_body_bytes=1_000_000,
-    body_timeout_s=float(sys.argv[1]),
-    max_held_bytes=2_000_000,
-)
-_serve(front, listening.fileno(), accepting=lambda: print(listening.getsockname()[1], flush=True))
-os._exit(0)  # as a worker ends
-"""
-
 
 @pytest.fixture(scope="module")
 def front_port() -> Iterator[int]:
     """The port of a front with small limits, in a process of its own; a body may take as long as it likes."""
-    with _lone_front(body_timeout_s=3600.0) as port:
+    with lone_front(body_timeout_s=3600.0) as port:
         yield port
-
-
-@contextmanager
-def _lone_front(*, body_timeout_s: float) -> Iterator[int]:
-    root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", _LONE_FRONT, str(body_timeout_s)]
-    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.terminate()
-        status = process.wait(timeout=300)
-    assert status == 0
-
-
-def _send(port: int, head: str, body: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-    connection.sendall(f"{head}\r\nHost: vitrine\r\n".encode() + body)
-    return connection
-
-
-def _answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
-    with closing(connection), connection.makefile("rb") as stream:
-        status = int(stream.readline().split()[1])
-        length = 0
-        while (line := stream.readline().strip()) != b"":
-            if line.lower().startswith(b"content-length:"):
-                length = int(line.split(b":")[1])
-        return status, json.loads(stream.read(length))
 
 
 @contextmanager
@@ -179,7 +103,7 @@ def test_pictures_that_wait_are_bounded_and_the_others_are_told_to_come_again(fr
 
 
 def test_a_body_that_is_not_whole_in_time_is_answered_with_what_was_expected() -> None:
-    with _lone_front(body_timeout_s=0.5) as port:
+    with lone_front(body_timeout_s=0.5) as port:
         status, body = _answer(_send(port, "POST /slow HTTP/1.1\r\nContent-Length: 10", b"\r\nhalf"))
 
     assert status == 408
