@@ -55,6 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args(arguments)
     systems = recipes() + ([] if options.without_peers else peers())
+    if options.build_only and not options.work:
+        parser.error("--build-only leaves nothing without --work, where a later run finds the indexes")
+    if unknown := set(options.only or ()) - {one.name for one in systems}:
+        parser.error(f"--only {', '.join(sorted(unknown))}: expected some of {', '.join(one.name for one in systems)}")
     if options.only:
         systems = [one for one in systems if one.name in options.only]
     if any(system.kind != "recipe" for system in systems):

@@ -39,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(f"--{option}", required=True, help=_HELP[option])
         if name in _RETRAINING:
             command.add_argument("--retrain", action="store_true", help="train a quantizer though the newest fits")
-        # Who asked, for the provenance of what is made; tasks of a DAG say it.
-        command.add_argument("--dag-id", help=argparse.SUPPRESS)
-        command.add_argument("--dag-run-id", help=argparse.SUPPRESS)
+        if name in _MADE_BY:  # who asked, for the provenance of what is made
+            command.add_argument("--dag-id", help=argparse.SUPPRESS)
+            command.add_argument("--dag-run-id", help=argparse.SUPPRESS)
 
     verb("resolve", "write the embedding set of the head as it is now; prints embedding_set_id", "fingerprint")
     verb("build", "build the index and measure its recall; prints index_version", "embedding-set")
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _RETRAINING = ("build", "plan-build")
+_MADE_BY = ("build", "assemble", "item-table")
 _HELP = {
     "fingerprint": "the encoder's fingerprint, or external-<catalog>-<dimension>",
     "embedding-set": "embedding_set_id, as `resolve` printed it",
@@ -89,7 +90,11 @@ def _run(options: argparse.Namespace, settings: Settings) -> str:
         from index_builder.item_tables import build_item_table
 
         return build_item_table(
-            settings, catalog_id=catalog_id, embedding_set_id=options.embedding_set, index_version=options.index
+            settings,
+            catalog_id=catalog_id,
+            embedding_set_id=options.embedding_set,
+            index_version=options.index,
+            provenance=_made_by(options),
         )
     if options.verb == "publish":
         from index_builder.candidates import publish_candidate
@@ -118,7 +123,7 @@ def _run_build(options: argparse.Namespace, settings: Settings) -> str:
     if options.verb == "encode":
         encode_parts(settings, catalog_id=catalog_id, plan_id=options.plan)
         return str(options.plan)
-    asked_by = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id} if options.dag_id else None
+    asked_by = _made_by(options)
     if options.verb == "assemble":
         return assemble_index(settings, catalog_id=catalog_id, plan_id=options.plan, provenance=asked_by)
     return build_index_version(
@@ -128,6 +133,11 @@ def _run_build(options: argparse.Namespace, settings: Settings) -> str:
         retrain=options.retrain,
         provenance=asked_by,
     )
+
+
+def _made_by(options: argparse.Namespace) -> dict[str, str]:
+    named = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,12 +11,14 @@ from training.bootstrap import ENCODER_FOLDER
 from training.registry import resolve_champion
 from vitrine.connections import open_object_store
 from vitrine.encoder.checkpoint import load_checkpoint, materialise_checkpoint
+from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import fetch_encoder
-from vitrine.errors import SettingsError
+from vitrine.errors import ContractError, SettingsError
 from vitrine.settings import Settings
 
 CHAMPION, BOOTSTRAP, SCRATCH = "champion", "bootstrap", "scratch"
 FINGERPRINT = re.compile(r"[0-9a-f]{20}")
+_ASKED_FILE = "asked.json"  # beside the weights: what the folder was asked for as
 
 
 def is_scratch(base: str) -> bool:
@@ -24,7 +27,7 @@ def is_scratch(base: str) -> bool:
 
 
 def bring_base_model(base: str, into: Path, *, settings: Settings | None = None, seed: int = 0) -> Path:
-    """Brings an encoder folder to start from; at once when it is there already.
+    """Brings an encoder folder to start from; one that is there already is taken when it is what is asked for.
 
     Args:
         base: `champion`; `bootstrap`; the fingerprint of a published encoder; a folder, or a name on a model hub; or
@@ -35,33 +38,71 @@ def bring_base_model(base: str, into: Path, *, settings: Settings | None = None,
         seed: of random weights.
 
     Raises:
+        ContractError: `into` holds another one.
         EncoderError: there is no such encoder, or it cannot be used.
         SettingsError: the platform's settings are needed and were not given.
     """
-    if into.is_dir():
-        return into
     partial = into.with_name(f".{into.name}.part")
     shutil.rmtree(partial, ignore_errors=True)  # of a training that was killed
+    if not into.is_dir():
+        _bring(base, partial, settings=settings, seed=seed)
+        partial.replace(into)
+    elif not _holds(into, base, partial, settings=settings, seed=seed):
+        raise ContractError(
+            f"{into} holds another base model than {base!r}, fingerprint {encoder_fingerprint(into)}; train into "
+            "another folder, remove this one, or name that fingerprint as the base to go on with it"
+        )
+    return into
+
+
+def _holds(into: Path, base: str, partial: Path, *, settings: Settings | None, seed: int) -> bool:
+    """Says whether a folder is the base model that is asked for now."""
+    if _is_in_platform(base):
+        return _wanted_fingerprint(base, settings) == encoder_fingerprint(into)
+    asked = into / _ASKED_FILE
+    may_have_changed = Path(base).is_dir()  # a name on a hub and random weights are what they were
+    if not may_have_changed and asked.is_file() and json.loads(asked.read_bytes()) == _asked(base, seed):
+        return True
+    try:
+        _bring(base, partial, settings=settings, seed=seed)
+        return encoder_fingerprint(partial) == encoder_fingerprint(into)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _asked(base: str, seed: int) -> dict[str, object]:
+    return {"base": base, "seed": seed if is_scratch(base) else None}
+
+
+def _bring(base: str, partial: Path, *, settings: Settings | None, seed: int) -> None:
     if is_scratch(base):
         _, _, architecture = base.partition(":")
         _random_weights(materialise_checkpoint(architecture or ENCODER_FOLDER, partial), seed=seed)
     elif base == BOOTSTRAP:
         materialise_checkpoint(ENCODER_FOLDER, partial)
-    elif base == CHAMPION or (FINGERPRINT.fullmatch(base) and not Path(base).is_dir()):
-        materialise_checkpoint(_fetched(base, settings), partial)
+    elif _is_in_platform(base):
+        fingerprint = _wanted_fingerprint(base, settings)
+        cache = _given(base, settings).state_dir / "encoders"
+        materialise_checkpoint(fetch_encoder(fingerprint, open_object_store(_given(base, settings)), cache), partial)
     else:
         materialise_checkpoint(base, partial)
-    partial.replace(into)
-    return into
+    (partial / _ASKED_FILE).write_text(json.dumps(_asked(base, seed)), encoding="utf-8")
 
 
-def _fetched(base: str, settings: Settings | None) -> Path:
+def _is_in_platform(base: str) -> bool:
+    return base == CHAMPION or (bool(FINGERPRINT.fullmatch(base)) and not Path(base).is_dir())
+
+
+def _wanted_fingerprint(base: str, settings: Settings | None) -> str:
+    return resolve_champion(_given(base, settings)).fingerprint if base == CHAMPION else base
+
+
+def _given(base: str, settings: Settings | None) -> Settings:
     if settings is None:
         raise SettingsError(
             f"base model {base!r} is in the platform: expected its settings; or name a folder, or a model hub's name"
         )
-    fingerprint = resolve_champion(settings).fingerprint if base == CHAMPION else base
-    return fetch_encoder(fingerprint, open_object_store(settings), settings.state_dir / "encoders")
+    return settings
 
 
 def _random_weights(folder: Path, *, seed: int) -> None:

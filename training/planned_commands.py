@@ -20,11 +20,14 @@ def add_planned_commands(commands: Any) -> None:
     plan.add_argument("--options", default="{}", help='of the training as JSON, e.g. {"epochs": 4}')
     trained = _add(commands, "run-training", "train as planned, publish the encoder, and store the record")
     trained.add_argument("--training-id", required=True)
+    _add_made_by(trained)
     evaluated = _add(commands, "evaluate-training", "compare a trained encoder with the champion on what was held out")
     evaluated.add_argument("--training-id", required=True)
     evaluated.add_argument("--no-baselines", action="store_true", help="leave out colour + SIFT and TF-IDF")
+    _add_made_by(evaluated)
     registered = _add(commands, "register-training", "log and register a trained encoder in MLflow")
     registered.add_argument("--evaluation-id", required=True)
+    _add_made_by(registered)
 
 
 def run_planned_command(options: argparse.Namespace, settings: Settings) -> None:
@@ -33,7 +36,6 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
     Raises:
         VitrineError: the step failed.
     """
-    made = {name: value for name in ("dag_id", "dag_run_id") if (value := getattr(options, name)) is not None}
     if options.planned == "plan-training":
         from training.training_plans import plan_training
 
@@ -50,7 +52,7 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
         from training.planned_training import run_planned_training
 
         training = run_planned_training(
-            settings, catalog_id=options.catalog, training_id=options.training_id, provenance=made
+            settings, catalog_id=options.catalog, training_id=options.training_id, provenance=_made_by(options)
         )
         print(f"{training.training_id}: fingerprint {training.fingerprint}, step {training.best_step} kept")
     elif options.planned == "evaluate-training":
@@ -61,7 +63,7 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
             catalog_id=options.catalog,
             training_id=options.training_id,
             baselines=not options.no_baselines,
-            provenance=made,
+            provenance=_made_by(options),
         )
         print(evaluation.evaluation_id)
     else:
@@ -69,7 +71,7 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
 
         print(
             register_training(
-                settings, catalog_id=options.catalog, evaluation_id=options.evaluation_id, provenance=made
+                settings, catalog_id=options.catalog, evaluation_id=options.evaluation_id, provenance=_made_by(options)
             )
         )
 
@@ -78,9 +80,16 @@ def _add(commands: Any, name: str, about: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=about)
     parser.set_defaults(planned=name)
     parser.add_argument("--catalog", required=True, metavar="ID", help="the catalog's id")
+    return parser
+
+
+def _add_made_by(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dag-id", help="the DAG that asks, for provenance")
     parser.add_argument("--dag-run-id", help="its run")
-    return parser
+
+
+def _made_by(options: argparse.Namespace) -> dict[str, str]:
+    return {name: value for name in ("dag_id", "dag_run_id") if (value := getattr(options, name)) is not None}
 
 
 def _parsed(text: str) -> dict[str, Any]:

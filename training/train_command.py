@@ -61,6 +61,8 @@ def run_train_command(arguments: argparse.Namespace) -> TrainedEncoder:
         settings = Settings.from_environment()
         source = TrainingSetSource(open_object_store(settings), arguments.catalog_id, arguments.training_set)
     else:
+        if arguments.catalog_id:
+            raise SettingsError("--catalog-id goes with --training-set; a folder, --catalog, is of no catalog")
         source = FolderSource(arguments.catalog)
         if base == "champion" or _is_fingerprint(base):
             settings = Settings.from_environment()

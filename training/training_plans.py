@@ -32,10 +32,16 @@ def plan_training(
         options: of `TrainingOptions`, by name; None stands for the default.
 
     Raises:
-        SettingsError: an option is unknown or out of its range.
+        SettingsError: an option is unknown, out of its range, or not of a plan.
         EncoderError: the base model cannot be used.
     """
-    parsed = parse_options(options).settled_for(scratch=is_scratch(base))
+    parsed = parse_options(options)
+    if of_a_machine := sorted(parsed.model_fields_set - parsed.identity().keys()):
+        raise SettingsError(
+            f"{', '.join(of_a_machine)}: of the machine that trains, and no part of a plan, which would drop it; leave "
+            "it out, or train by hand with `python -m training train`"
+        )
+    parsed = parsed.settled_for(scratch=is_scratch(base))
     object_store = open_object_store(settings)
     if base == CHAMPION:
         fingerprint = resolve_champion(settings).fingerprint
@@ -44,7 +50,7 @@ def plan_training(
     else:
         with scratch_folder(settings, "base-model") as scratch:
             folder = bring_base_model(base, scratch / "base", settings=settings, seed=parsed.seed)
-            fingerprint = publish_encoder(folder, object_store)
+            fingerprint = publish_encoder(folder, object_store, state_dir=settings.state_dir)
     plan = TrainingPlan(
         catalog_id=catalog_id,
         training_set_id=training_set_id,

@@ -112,7 +112,13 @@ def _corpus(path: Path | None, *, parents_per_seed: int) -> Corpus:
         from examples.demo_catalog import sample_parents
 
         parents = [parent for seed in SEEDS for parent in sample_parents(seed, parents_per_seed)]
-        return Corpus(parents=parents, squares=np.load(path, mmap_mode="r"))
+        squares = np.load(path, mmap_mode="r")
+        if len(squares) != len(parents):
+            raise SystemExit(
+                f"{path} holds {len(squares):,} products, and --parents-per-seed asks for {len(parents):,}; name "
+                "another file, or remove this one"
+            )
+        return Corpus(parents=parents, squares=squares)
     corpus = render_corpus(seeds=SEEDS, parents_per_seed=parents_per_seed, views=VIEWS, side=_SIDE)
     if path is not None:
         np.save(path, corpus.squares)

@@ -43,11 +43,16 @@ def first_task(action: str, *, release_id: str | None) -> str:
     """Returns the task that an action begins with.
 
     Raises:
-        AirflowFailException: the action needs a release and none is named.
+        AirflowFailException: the action needs a release and none is named, or takes none.
     """
     if action in ("release", "promote") and not release_id:
         raise AirflowFailException(
             f"action `{action}` needs a release_id and found none; `python -m serving status` lists the releases"
+        )
+    if action in ("pin", "unpin") and release_id:
+        raise AirflowFailException(
+            f"action `{action}` is about the live release, whichever it is, and found release_id {release_id}; "
+            "leave it empty, or `promote` that release"
         )
     return _FIRST_TASKS[action]
 

@@ -8,6 +8,7 @@ from typing import Any
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.releases import Release
 from vitrine.contracts.training import MiningParameters
+from vitrine.errors import SettingsError
 from vitrine.settings import Settings
 from vitrine.storage import keys
 
@@ -55,9 +56,20 @@ def plan_training(settings: Settings, *, catalog_id: str, training_set_id: str, 
 
 
 def training_options(form: Form) -> dict[str, Any]:
-    """Returns the options that the form gives; what it has a field for stands over `options`."""
-    named = {name: form[name] for name in ("objective", "epochs", "max_steps", "seed", "processes")}
-    return {**(form["options"] or {}), **{name: value for name, value in named.items() if value is not None}}
+    """Returns the options that the form gives.
+
+    Raises:
+        SettingsError: `options` says something else than the form's own field.
+    """
+    fields = {name: form[name] for name in ("objective", "epochs", "max_steps", "seed", "processes")}
+    named = {name: value for name, value in fields.items() if value is not None}
+    others: dict[str, Any] = form["options"] or {}
+    if twice := [name for name, value in named.items() if others.get(name, value) != value]:
+        raise SettingsError(
+            f"the form has a field of its own for {', '.join(twice)}, and `options` says something else; leave it out "
+            "of `options`"
+        )
+    return {**others, **named}
 
 
 def _mining_parameters(form: Form) -> MiningParameters:

@@ -21,12 +21,24 @@ def test_an_action_that_needs_a_release_says_so(action: str) -> None:
         first_task(action, release_id=None)
 
 
+@pytest.mark.parametrize("action", ["pin", "unpin"])
+def test_an_action_that_takes_no_release_says_so(action: str) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+    from vitrine_airflow.release_actions import first_task
+
+    with pytest.raises(AirflowFailException, match="found release_id release-1; leave it empty"):
+        first_task(action, release_id="release-1")
+
+
 def test_every_action_of_the_form_begins_with_a_task(dag_bag: object) -> None:
     from vitrine_airflow.forms import RELEASE_FORM
     from vitrine_airflow.release_actions import first_task
 
     dag = dag_bag.dags["demo.release_index"]  # type: ignore[attr-defined]
-    begins = {first_task(action, release_id="release-1") for action in RELEASE_FORM["action"].schema["enum"]}
+    begins = {
+        first_task(action, release_id=None if action in ("pin", "unpin") else "release-1")
+        for action in RELEASE_FORM["action"].schema["enum"]
+    }
 
     assert begins == dag.get_task("choose_action").downstream_task_ids
 

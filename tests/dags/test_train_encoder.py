@@ -71,12 +71,19 @@ def test_what_is_registered_was_mined_trained_and_evaluated_before(dag_bag: DagB
     assert {dag.get_task(name).pool for name in ("train", "evaluate_encoder")} == {"gpu"}
 
 
-def test_fields_of_the_form_stand_over_its_further_options() -> None:
+def test_fields_of_the_form_and_its_further_options_are_taken_together() -> None:
     from vitrine_airflow.training_runs import training_options
 
-    options = training_options(form(objective="triplet", epochs=3, options={"epochs": 9, "margin": 0.3}))
+    options = training_options(form(objective="triplet", epochs=3, options={"epochs": 3, "margin": 0.3}))
 
     assert options == {"objective": "triplet", "epochs": 3, "seed": 0, "margin": 0.3}
+
+
+def test_an_option_that_the_form_says_otherwise_is_refused_and_not_dropped() -> None:
+    from vitrine_airflow.training_runs import training_options
+
+    with pytest.raises(SettingsError, match="a field of its own for epochs, and `options` says something else"):
+        training_options(form(objective="triplet", epochs=3, options={"epochs": 9}))
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"colour": "red"}, {"batch_size": 1}])

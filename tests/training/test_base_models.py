@@ -10,7 +10,7 @@ from tests.training.tiny_training import write_tiny_clip
 from training.base_models import bring_base_model
 from vitrine.encoder import load_encoder, publish_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
-from vitrine.errors import EncoderError, SettingsError
+from vitrine.errors import ContractError, EncoderError, SettingsError
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -60,12 +60,37 @@ def test_what_a_killed_training_began_is_brought_again(tiny: Path, tmp_path: Pat
     assert not (tmp_path / ".base.part").exists()
 
 
-def test_what_is_there_already_is_taken(tiny: Path, tmp_path: Path) -> None:
+def test_what_is_there_already_is_taken_also_by_its_fingerprint(tiny: Path, tmp_path: Path) -> None:
     bring_base_model(str(tiny), tmp_path / "base")
+    (tmp_path / "base" / "mark").touch()
 
-    found = bring_base_model("champion", tmp_path / "base")
+    for asked in (str(tiny), encoder_fingerprint(tiny)):
+        found = bring_base_model(asked, tmp_path / "base", settings=Settings(state_dir=tmp_path / "state"))
 
-    assert encoder_fingerprint(found) == encoder_fingerprint(tiny)
+        assert encoder_fingerprint(found) == encoder_fingerprint(tiny)
+        assert (found / "mark").exists()
+
+
+@pytest.mark.parametrize("asked", ["bootstrap", "0123456789abcdef0123", "scratch:{tiny}", "{other}"])
+def test_a_folder_that_holds_another_base_model_is_refused(asked: str, tiny: Path, tmp_path: Path) -> None:
+    bring_base_model(str(tiny), tmp_path / "base")
+    other = bring_base_model(f"scratch:{tiny}", tmp_path / "other", seed=9)
+    asked = asked.format(tiny=tiny, other=other)
+
+    with pytest.raises(ContractError, match=r"base holds another base model than .*; train into another folder"):
+        bring_base_model(asked, tmp_path / "base", settings=Settings(state_dir=tmp_path / "state"))
+
+    assert encoder_fingerprint(tmp_path / "base") == encoder_fingerprint(tiny)
+
+
+def test_random_weights_of_another_seed_are_another_base_model(tiny: Path, tmp_path: Path) -> None:
+    bring_base_model(f"scratch:{tiny}", tmp_path / "base", seed=1)
+
+    again = bring_base_model(f"scratch:{tiny}", tmp_path / "base", seed=1)
+    with pytest.raises(ContractError, match="holds another base model"):
+        bring_base_model(f"scratch:{tiny}", tmp_path / "base", seed=2)
+
+    assert again == tmp_path / "base"
 
 
 @pytest.mark.parametrize("base", ["champion", "0123456789abcdef0123"])

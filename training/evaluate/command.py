@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "version's number, an alias, a fingerprint",
     )
     parser.add_argument("--catalog", type=Path, help="folder in the items format")
-    parser.add_argument("--split", default="test", choices=["train", "validation", "test", "all"], help="who asks")
+    parser.add_argument("--split", choices=["train", "validation", "test", "all"], help="who asks (default: test)")
     parser.add_argument(
         "--against", action="append", default=[], metavar="ENCODER", help="compare with it; may be given again"
     )
@@ -37,6 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--into", type=Path, help="folder for the report (default: <state_dir>/reports/<report id>)")
     parser.add_argument("--coco", type=Path, help="captions_*.json in COCO's format, instead of a catalog")
     parser.add_argument("--images", type=Path, help="folder of its images")
+
+
+_OF_A_REPORT = {
+    "--split": "split",
+    "--no-baselines": "no_baselines",
+    "--history": "history",
+    "--into": "into",
+}
 
 
 def run(options: argparse.Namespace, settings: Settings) -> None:
@@ -52,6 +60,8 @@ def run(options: argparse.Namespace, settings: Settings) -> None:
 
     if (options.catalog is None) == (options.coco is None) or (options.coco is None) != (options.images is None):
         raise ContractError("give either --catalog FOLDER, or --coco captions.json with --images FOLDER")
+    if options.coco is not None and (idle := [flag for flag, name in _OF_A_REPORT.items() if getattr(options, name)]):
+        raise ContractError(f"--coco prints recalls and writes no report, so {', '.join(idle)} would change nothing")
     # Two columns of figures and their intervals need room also where no terminal says how wide it is.
     console = Console() if Console().is_terminal else Console(width=160)
     with open_sources([options.encoder, *options.against], settings) as sources:
@@ -70,7 +80,7 @@ def _catalog(
 
     others = [source.name for source in sources[1:]]
     measured = measure_folder(
-        options.catalog, sources, settings, split=options.split, baselines=not options.no_baselines
+        options.catalog, sources, settings, split=options.split or "test", baselines=not options.no_baselines
     )
     report = measured.report
     into = options.into or settings.state_dir / "reports" / report.report_id
