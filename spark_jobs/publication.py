@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spark_jobs.validation.partition import APPROVED_SCOPE, approval_key
+from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.errors import ContractError, GateError
+from vitrine.errors import ContractError, GateError, SpaceMixError
 from vitrine.heads import manifest_units, read_manifest
 from vitrine.settings import Settings
 
@@ -23,6 +24,7 @@ def publish_partition(
 
     Raises:
         GateError: the manifest did not pass the partition gate.
+        SpaceMixError: the catalog is of another embedding space by now.
         ContractError: a unit has no block yet, or no encoder is named.
     """
     where = f"catalog {catalog_id} {dt}: manifest {manifest_id}"
@@ -35,6 +37,12 @@ def publish_partition(
             raise GateError(
                 f"{where} is not approved: it was refused by the partition gate, or validation was killed before its "
                 "end; run `python -m spark_jobs validate` for its delivery, and see its quarantine"
+            )
+        catalog = get_catalog(settings.catalogs_file, catalog_id)
+        if (manifest.space, manifest.dimension) != (catalog.space, catalog.dimension):
+            raise SpaceMixError(
+                f"{where} is of space {manifest.space!r} and dimension {manifest.dimension}, the catalog is of "
+                f"{catalog.space!r} and {catalog.dimension}; deliver the day in the catalog's space"
             )
         units = manifest_units(object_store, manifest)
         for fingerprint in fingerprints:

@@ -29,6 +29,12 @@ class QualityThresholds(BaseModel):
     max_undecodable_share: float = Field(0.05, ge=0, le=1, description="Images that cannot be decoded.")
     max_missing_image_share: float = Field(0.05, ge=0, le=1, description="Images that are not there.")
     max_duplicate_id_share: float = Field(0.05, ge=0, le=1, description="Rows whose item_id comes again later.")
+    max_removed_share: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="Items that a delivery takes out of the head of its day, of those in it, unless that is meant.",
+    )
     min_rows: int = Field(1, ge=0, description="A delivery with fewer rows stops.")
     image_min_side: int = Field(32, ge=1, description="Pixels of the shorter side.")
     image_max_aspect_ratio: float = Field(6.0, ge=1, description="Longer side over shorter side.")
@@ -68,6 +74,11 @@ class Catalog(BaseModel):
         "encoder", description="`vectors`: items bring their own embedding and no encoder runs."
     )
     dimension: int | None = Field(None, ge=1, description="Dimension of the vectors, when `space` is `vectors`.")
+    space_inferred: bool = Field(
+        False,
+        description="Written by `make ingest`: space and dimension were read off a delivery, and follow the next one "
+        "until a day is published.",
+    )
     source: str | None = Field(
         None,
         description="Where a day's delivery lies when none was recorded: a folder or s3:// prefix with {dt} in it.",
@@ -101,16 +112,7 @@ def read_catalogs(path: Path) -> dict[str, Catalog]:
     Raises:
         CatalogError: the file is no YAML mapping, or a declaration is wrong.
     """
-    if not path.is_file():
-        return {}
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise CatalogError(f"{path} is not valid YAML: {error}") from error
-    declared = document.get("catalogs") if isinstance(document, Mapping) else None
-    if not isinstance(declared, Mapping):
-        raise CatalogError(f"{path}: expected a mapping `catalogs:` of id to declaration")
-    return {str(catalog_id): _parse(path, str(catalog_id), body or {}) for catalog_id, body in declared.items()}
+    return _parse_all(path, path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def get_catalog(path: Path, catalog_id: str) -> Catalog:
@@ -137,7 +139,9 @@ def in_turn(catalogs: Mapping[str, Catalog], *, default: str) -> list[str]:
 
 
 def declare_catalog(path: Path, catalog: Catalog) -> bool:
-    """Adds a catalog to the file when its id is new; tells whether it was. Other lines stay as they are.
+    """Adds a catalog to the file when its id is new; tells whether that changed the file. Other lines stay as they are.
+
+    Where both the declaration and `catalog` are `space_inferred`, the space is written anew: nothing is published yet.
 
     Raises:
         CatalogError: the id is malformed, or declared already with another embedding space.
@@ -146,23 +150,66 @@ def declare_catalog(path: Path, catalog: Catalog) -> bool:
         existing = read_catalogs(path)
         _parse(path, catalog.catalog_id, catalog.model_dump(exclude={"catalog_id"}))
         if (declared := existing.get(catalog.catalog_id)) is not None:
-            if (declared.space, declared.dimension) != (catalog.space, catalog.dimension):
+            if (declared.space, declared.dimension) == (catalog.space, catalog.dimension):
+                return False
+            if not (declared.space_inferred and catalog.space_inferred):
                 raise CatalogError(
                     f"catalog {catalog.catalog_id!r} is declared with space {declared.space!r} and dimension "
                     f"{declared.dimension}, found {catalog.space!r} and {catalog.dimension}; a catalog never mixes "
                     "spaces: deliver to a catalog of another id"
                 )
-            return False
+            _write(path, _with_space(path, declared, catalog))
+            return True
         body = catalog.model_dump(exclude={"catalog_id"}, exclude_defaults=True)
         block = yaml.safe_dump({catalog.catalog_id: body}, sort_keys=False, allow_unicode=True)
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         if not existing:
             text = "# Catalogs of this platform; docs/settings.md says what each line means.\ncatalogs:\n"
         text = text.rstrip("\n") + "\n" + "".join(f"  {line}\n" for line in block.splitlines())
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
+        _write(path, text)
         return True
+
+
+def _parse_all(path: Path, text: str) -> dict[str, Catalog]:
+    try:
+        document = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise CatalogError(f"{path} is not valid YAML: {error}") from error
+    declared = document.get("catalogs") if isinstance(document, Mapping) else None
+    if not isinstance(declared, Mapping):
+        raise CatalogError(f"{path}: expected a mapping `catalogs:` of id to declaration")
+    return {str(catalog_id): _parse(path, str(catalog_id), body or {}) for catalog_id, body in declared.items()}
+
+
+def _with_space(path: Path, declared: Catalog, catalog: Catalog) -> str:
+    """Returns the file's text with another space for a catalog.
+
+    Raises:
+        CatalogError: the lines do not stand as they were written, and a person has to change them.
+    """
+    changed = declared.model_copy(update={"space": catalog.space, "dimension": catalog.dimension})
+    body = changed.model_dump(include={"space", "dimension"}, exclude_defaults=True)
+    lines, inside = [], False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("    "):
+            inside = re.fullmatch(rf"  {re.escape(catalog.catalog_id)}:\s*", line) is not None
+            lines += [line, *(f"    {name}: {value}" for name, value in body.items() if inside)]
+        elif not (inside and re.match(r"    (space|dimension):", line)):
+            lines.append(line)
+    text = "\n".join(lines) + "\n"
+    if _parse_all(path, text) != read_catalogs(path) | {catalog.catalog_id: changed}:
+        raise CatalogError(
+            f"{path}: the space of catalog {catalog.catalog_id!r} was read off a refused delivery, and its lines were "
+            f"written anew since; write `space: {catalog.space}` there"
+            + (f" and `dimension: {catalog.dimension}`" if catalog.dimension else "")
+        )
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 @contextmanager

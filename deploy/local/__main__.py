@@ -49,6 +49,7 @@ def command_parser() -> argparse.ArgumentParser:
     ingest.add_argument("--source", required=True, help="folder, items file or s3:// prefix")
     ingest.add_argument("--dt", required=True, help="the day, YYYY-MM-DD")
     ingest.add_argument("--catalog", help="id; by default made from the source's name")
+    ingest.add_argument("--removal", choices=["meant"], help="what the delivery takes out of the head is meant")
     return parser
 
 
@@ -98,7 +99,13 @@ def _ingest(layout: Layout, options: argparse.Namespace) -> None:
     configuration = lifecycle.up(layout, os.environ, report=_say)
     catalog = catalog_runs.catalog_of(configuration.settings, catalog_id, source=source)
     demo.register_encoder(configuration, _say)
-    state = catalog_runs.ingest(configuration, catalog, sources={options.dt: source}, report=_say)
+    state = catalog_runs.ingest(
+        configuration,
+        catalog,
+        sources={options.dt: source},
+        removal_is_meant=options.removal == "meant",
+        report=_say,
+    )
     summary.print_catalog(configuration, catalog_id, state, _console())
 
 

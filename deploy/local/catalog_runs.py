@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,12 @@ def read_catalog_state(configuration: Configuration, catalog_id: str) -> Catalog
 
 
 def ingest(
-    configuration: Configuration, catalog: Catalog, *, sources: Mapping[str, str], report: Report = print
+    configuration: Configuration,
+    catalog: Catalog,
+    *,
+    sources: Mapping[str, str],
+    removal_is_meant: bool = False,
+    report: Report = print,
 ) -> CatalogState:
     """Ingests a source for each day and waits until the head is released; what is under way is waited for too.
 
@@ -70,28 +76,34 @@ def ingest(
         configuration: of the platform, which is up.
         catalog: declared when it is new.
         sources: folder or s3:// prefix by day.
+        removal_is_meant: what the deliveries take out of the head is meant, however much that is.
         report: told each step.
 
     Raises:
         AirflowError: a run failed, or the head was not released; the message says why.
     """
     days = {parse_partition_key(dt): check_source(source) for dt, source in sources.items()}
-    if declare_catalog(configuration.layout.catalogs_file, catalog):
-        report(f"declared catalog {catalog.catalog_id} in {configuration.layout.catalogs_file}")
+    catalogs_file = configuration.layout.catalogs_file
+    if declare_catalog(catalogs_file, catalog.model_copy(update={"space_inferred": True})):
+        report(f"declared catalog {catalog.catalog_id} with `space: {catalog.space}` in {catalogs_file}")
     airflow = open_airflow(configuration)
     try:
         wait_for_dags(airflow, dag_ids(catalog.catalog_id))
         since = datetime.datetime.now(datetime.UTC)
         watched = dag_ids(catalog.catalog_id)
         ingest_dag = watched[0]
-        under_way = {(run.partition_key, run.conf.get("source")): run for run in airflow.active_runs([ingest_dag])}
+        said = {"removal_is_meant": True} if removal_is_meant else {}
+        under_way = {
+            (run.partition_key, run.conf.get("source"), bool(run.conf.get("removal_is_meant"))): run
+            for run in airflow.active_runs([ingest_dag])
+        }
         ingests = set()
         for dt, source in days.items():
-            run = under_way.get((dt, source))
+            run = under_way.get((dt, source, removal_is_meant))
             if run is not None:  # this command was interrupted before
                 report(f"{ingest_dag} for {dt} is under way")
             else:
-                run = airflow.trigger(ingest_dag, partition_key=dt, conf={"source": source})
+                run = airflow.trigger(ingest_dag, partition_key=dt, conf={"source": source, **said})
                 report(f"triggered {run.dag_id} for {dt}: {run.run_id}")
             ingests.add(run.run_id)
         runs = wait_for_runs(airflow, watched, since=since, asked=ingests, report=report)
@@ -112,17 +124,24 @@ def ingest(
 def catalog_of(settings: Settings, catalog_id: str, *, source: str) -> Catalog:
     """Returns a catalog as declared, or a new one in the space that its first source asks for.
 
+    As long as nothing of it is published, a space that was read off a delivery follows the next one: the first may have
+    been refused for it.
+
     Raises:
         DeliveryError: the source holds no items files; nothing was triggered yet.
     """
     from spark_jobs.source_inspection import inspect_source  # brings pyarrow, which no other command needs
 
     found = inspect_source(settings, source)
-    if (declared := read_catalogs(settings.catalogs_file).get(catalog_id)) is not None:
+    asked = Catalog(catalog_id=catalog_id)
+    if found.embedding:
+        asked = Catalog(catalog_id=catalog_id, space="vectors", dimension=found.dimension)
+    declared = read_catalogs(settings.catalogs_file).get(catalog_id)
+    if declared is None:
+        return asked
+    if not declared.space_inferred or _has_partitions(settings, catalog_id):
         return declared
-    if not found.embedding:
-        return Catalog(catalog_id=catalog_id)
-    return Catalog(catalog_id=catalog_id, space="vectors", dimension=found.dimension)
+    return declared.model_copy(update={"space": asked.space, "dimension": asked.dimension})
 
 
 def open_airflow(configuration: Configuration) -> AirflowApi:
@@ -171,6 +190,11 @@ def catalog_id_of(source: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_-]+", name):
         raise CatalogError(f"no catalog id can be made from {source!r}; name one: CATALOG=<id>")
     return name
+
+
+def _has_partitions(settings: Settings, catalog_id: str) -> bool:
+    with closing(open_ledger(settings)) as ledger:
+        return bool(ledger.partitions.head(catalog_id).manifests)
 
 
 def _check_released(catalog_id: str, state: CatalogState, runs: list[DagRun], report: Report) -> None:

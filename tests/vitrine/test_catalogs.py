@@ -101,3 +101,40 @@ def test_the_default_catalog_goes_first_then_the_higher_priority_then_as_declare
 
     assert in_turn(catalogs, default="demo") == ["demo", "urgent", "first", "second", "third", "late"]
     assert in_turn(catalogs, default="not-declared") == ["urgent", "first", "second", "third", "late", "demo"]
+
+
+def test_a_space_that_was_read_off_a_delivery_may_be_read_off_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "catalogs.yaml"
+    path.write_text("# ours\ncatalogs:\n  before:\n    space: vectors\n    dimension: 9\n")
+    inferred = Catalog(catalog_id="shop", space="vectors", dimension=4, space_inferred=True)
+    declare_catalog(path, inferred)
+    path.write_text(path.read_text() + "    # shown on the page\n    title: The shop\n  after:\n    title: After\n")
+    before = read_catalogs(path)
+
+    for space, dimension in (("encoder", None), ("vectors", 8)):
+        changed = inferred.model_copy(update={"space": space, "dimension": dimension})
+
+        assert declare_catalog(path, changed)
+        assert not declare_catalog(path, changed)
+        assert read_catalogs(path) == before | {
+            "shop": before["shop"].model_copy(update={"space": space, "dimension": dimension})
+        }
+    assert "# ours" in path.read_text() and "# shown on the page" in path.read_text()
+
+
+def test_a_space_that_a_person_declared_is_never_read_off_a_delivery(tmp_path: Path) -> None:
+    path = tmp_path / "catalogs.yaml"
+    declare_catalog(path, Catalog(catalog_id="shop"))
+
+    with pytest.raises(CatalogError, match="a catalog never mixes spaces"):
+        declare_catalog(path, Catalog(catalog_id="shop", space="vectors", dimension=4, space_inferred=True))
+
+
+def test_lines_that_were_written_another_way_are_left_to_a_person(tmp_path: Path) -> None:
+    path = tmp_path / "catalogs.yaml"
+    path.write_text("catalogs: {shop: {space: vectors, dimension: 4, space_inferred: true}}\n")
+
+    with pytest.raises(CatalogError, match="write `space: encoder` there"):
+        declare_catalog(path, Catalog(catalog_id="shop", space_inferred=True))
+
+    assert read_catalogs(path)["shop"].dimension == 4
