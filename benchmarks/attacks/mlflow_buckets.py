@@ -138,9 +138,11 @@ def other_pages(target: Target) -> list[Found]:
         for name, values in (("Host", hosts), ("Origin", origins), ("Sec-Fetch-Site", ["cross-site", "same-site"])):
             for value in values:
                 body = {"name": "made by another page"} if method not in ("GET", "OPTIONS") else None
-                status = client.ask(method, place, body, headers={name: value}).status
-                if status not in (400, 403):  # the server itself refuses a name that is none
-                    through.append(f"{method} {place} with {name}: {value}: {status}")
+                answer = client.ask(method, place, body, headers={name: value})
+                # What is no name at all does not come as far as the door.
+                refused = answer.status == 403 or answer.body.startswith(b"Invalid HTTP request")
+                if not refused:
+                    through.append(f"{method} {place} with {name}: {value}: {answer.status}")
     return [Found("other names and pages", len(client.answers), tuple(through))]
 
 
@@ -151,10 +153,9 @@ def foreign_locations(target: Target, *, every: int = 1) -> Found:
         target: that is attacked.
         every: one location in so many, for a short run.
     """
-    secret = secrets.token_hex(16)
-    planted = _plant(target, secret)
     client = Client(target.url, login=target.login)
-    with _listener() as (port, connections):
+    secret = secrets.token_hex(16)
+    with _planted(target, secret) as planted, _listener() as (port, connections):
         named = mlflow_ways.locations(
             bucket=target.bucket, prefix=_PREFIX, folder=target.outside, artifacts=target.artifacts, port=port
         )
@@ -179,21 +180,29 @@ def foreign_locations(target: Target, *, every: int = 1) -> Found:
     return Found("foreign locations, with a login", len(client.answers), tuple(map(str, through)))
 
 
-def _plant(target: Target, secret: str) -> list[Path]:
-    """Writes the secret to the platform's bucket and beside it; returns the folders that must stay as they are."""
+@contextmanager
+def _planted(target: Target, secret: str) -> Iterator[list[Path]]:
+    """Writes the secret to the platform's bucket and to this disk; yields the folders that must stay as they are."""
+    planted = []
     for folder in (target.bucket_folder / _PREFIX, target.bucket_folder, target.outside, target.outside / "sub"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / FILE).write_text(secret)
-        (folder / "traces.json").write_text(f'{{"spans": ["{secret}"]}}')
-    return [target.bucket_folder, target.outside]
+        for name, text in ((FILE, secret), ("traces.json", f'{{"spans": ["{secret}"]}}')):
+            (folder / name).write_text(text)
+            planted.append(folder / name)
+    try:
+        yield [target.bucket_folder, target.outside]
+    finally:
+        for path in planted:
+            path.unlink(missing_ok=True)
 
 
 def _unanswered(client: Client) -> Iterator[tuple[str, mlflow_ways.Answer]]:
     return ((asked, answer) for asked, answer in zip(client.asked, client.answers, strict=True) if answer.status == 0)
 
 
-def _snapshot(folders: Iterable[Path]) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+def _snapshot(folders: Iterable[Path]) -> dict[str, tuple[int, int]]:
+    found = [(path, path.stat()) for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (status.st_size, status.st_mtime_ns) for path, status in found}
 
 
 @contextmanager

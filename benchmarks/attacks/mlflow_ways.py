@@ -110,7 +110,7 @@ def locations(*, bucket: str, prefix: str, folder: Path, artifacts: Path, port: 
         "sqlite:///x.db",
         "nosuch:/x",
     ]
-    return [*files, *proxied, *stores, *hosts, *logical]
+    return [*stores, *files, *proxied, *hosts, *logical]
 
 
 def paths(folder: Path) -> list[str]:
