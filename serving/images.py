@@ -14,8 +14,9 @@ from PIL import Image
 from serving.problems import NotReadyError
 from vitrine.errors import ImageError, RequestError, StorageError
 from vitrine.identity import sha256_hex
+from vitrine.image_decoding import WorkLimit, decode_image
 from vitrine.item_table import StoredItem
-from vitrine.preprocessing import decode_image
+from vitrine.picture_work.decoders import Decoders
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -32,6 +33,7 @@ _MEDIA_TYPES = {
 _UNKNOWN_WIDTH = 1024  # of pictures in formats that browsers do not show: they are converted
 _TOUCH_AFTER_S = 60.0
 _SWEEP_EVERY = 200
+_DECODERS = Decoders(processes=1, niceness=5)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Pictures:
         self._object_store = object_store
         self._folder = folder
         self._max_pixels = settings.image_max_pixels
+        # What was accepted is judged no second time by what it holds, and ends all the same.
+        self._work = WorkLimit(settings.image_max_decode_s, None, _DECODERS)
         self._cache_max_bytes = settings.picture_cache_max_bytes
         self._written = 0
 
@@ -100,7 +104,7 @@ class Pictures:
 
     def _shrunk(self, data: bytes, width: int) -> bytes:
         try:
-            picture = decode_image(data, max_pixels=self._max_pixels, shorter_side=width)
+            picture = decode_image(data, max_pixels=self._max_pixels, shorter_side=width, work=self._work)
         except ImageError as error:
             raise RequestError(
                 f"the stored picture cannot be made smaller: {error}", status=404, title="No picture"

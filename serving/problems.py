@@ -19,7 +19,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
 _MAX_DETAIL = 600
 _SHOWN_ERRORS = 3
-_TOO_LARGE = {Reason.IMAGE_TOO_MANY_BYTES, Reason.IMAGE_TOO_MANY_PIXELS}
+_TOO_LARGE = {Reason.IMAGE_TOO_MANY_BYTES, Reason.IMAGE_TOO_MANY_PIXELS, Reason.IMAGE_TOO_MUCH_WORK}
 
 
 class NotReadyError(RequestError):

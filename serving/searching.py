@@ -14,12 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.nearest import nearest_groups, nearest_rows
-from serving.problems import from_image
+from serving.problems import NotReadyError, from_image
 from serving.queries import Query
 from serving.worker_slots import ServingRelease
-from vitrine.errors import ContractError, EncoderError, ImageError, RequestError
+from vitrine.errors import ContractError, DecodersBusyError, EncoderError, ImageError, RequestError
+from vitrine.image_decoding import WorkLimit
 from vitrine.item_table import StoredItem
+from vitrine.picture_work.decoders import Decoders
 from vitrine.settings import Settings
+
+# Two threads at most wait for pictures of rare kinds; the others go on searching.
+_DECODERS = Decoders(processes=1, waiting=1, niceness=5)
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,15 @@ def _encoded(query: Query, serving: ServingRelease, settings: Settings) -> NDArr
         )
     try:
         if query.image is not None:
-            picture = encoder.preprocessing.decode(query.image, max_pixels=settings.search_max_pixels)
+            work = WorkLimit.of(settings.search_max_decode_s, _DECODERS)
+            picture = encoder.preprocessing.decode(query.image, max_pixels=settings.search_max_pixels, work=work)
             batch = encoder.encode_images([picture])
         else:
             batch = encoder.encode_texts([query.text or ""])
     except ImageError as error:
         raise from_image(error) from error
+    except DecodersBusyError as error:
+        raise NotReadyError(str(error)) from error
     except (ContractError, EncoderError) as error:
         raise RequestError(
             f"{query.modality}: cannot be encoded: {error}", status=422, title="Not encodable"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import struct
 import threading
-import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +15,7 @@ from spark_jobs.perceptual_hash import looks_of
 from vitrine.contracts.items import Reason
 from vitrine.errors import ImageError
 from vitrine.identity import sha256_hex
-from vitrine.image_decoding import ALLOWED_FORMATS, decode_image
+from vitrine.image_decoding import PictureHeader, WorkLimit, decode_image, read_header
 from vitrine.ingest_policy import IngestPolicy
 
 # Enough for the hash and the grey flag; a JPEG is decoded at up to an eighth of its size, and its end is seen all the
@@ -27,19 +24,6 @@ _SHORTER_SIDE = 128
 # Of large pictures one at a time is decoded: eight threads with 50 megapixels each would need 1.6 GB.
 _LARGE_PIXELS = 8_000_000
 _large_pictures = threading.Lock()
-# What Pillow raises on headers that are none; `decode_image` meets the same error again and words it.
-_HEADER_ERRORS = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -90,23 +74,24 @@ def profile_bytes(
 ) -> JudgedImage:
     """Profiles image bytes; the limit on pixels is checked from the header, before any pixel is decoded."""
     profile = ImageProfile(image_sha256=sha256_hex(data), image_size_bytes=len(data))
-    header = _read_header(data)
-    if isinstance(header, Verdict):
-        return JudgedImage(profile, header)
-    if header is not None:
-        profile = replace(
-            profile,
-            image_width=header.width,
-            image_height=header.height,
-            image_mode=header.mode,
-            image_format=header.format,
-        )
-        if (verdict := _judge_pixels(header, policy)) is not None:
-            return JudgedImage(profile, verdict)
-    large = header is not None and header.width * header.height > _LARGE_PIXELS
+    work = WorkLimit.of(policy.image_max_decode_s)
+    try:
+        header = read_header(data, max_pixels=policy.image_max_pixels, work=work)
+    except ImageError as error:
+        return JudgedImage(profile, Verdict(Reason(error.reason), str(error)))
+    profile = replace(
+        profile,
+        image_width=header.width,
+        image_height=header.height,
+        image_mode=header.mode,
+        image_format=header.format,
+    )
+    if (verdict := _judge_pixels(header, policy)) is not None:
+        return JudgedImage(profile, verdict)
+    large = header.width * header.height > _LARGE_PIXELS
     try:
         with _large_pictures if large else nullcontext():
-            image = decode(data, max_pixels=policy.image_max_pixels, shorter_side=_SHORTER_SIDE)
+            image = decode(data, max_pixels=policy.image_max_pixels, shorter_side=_SHORTER_SIDE, work=work)
             looks = looks_of(image)
     except ImageError as error:
         return JudgedImage(profile, Verdict(Reason(error.reason), str(error)))
@@ -114,35 +99,14 @@ def profile_bytes(
     return JudgedImage(profile, _judge_shape(header, policy))
 
 
-@dataclass(frozen=True)
-class _Header:
-    width: int
-    height: int
-    mode: str
-    format: str
-
-
-def _read_header(data: bytes) -> _Header | Verdict | None:
-    """Returns what the header says; None when decoding has to say what is wrong with it."""
-    try:
-        with Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS) as image:
-            return _Header(image.width, image.height, image.mode, image.format or "")
-    except Image.DecompressionBombError as error:
-        return Verdict(Reason.IMAGE_TOO_MANY_PIXELS, str(error))
-    except _HEADER_ERRORS:
-        return None
-
-
-def _judge_pixels(header: _Header, policy: IngestPolicy) -> Verdict | None:
+def _judge_pixels(header: PictureHeader, policy: IngestPolicy) -> Verdict | None:
     if header.width * header.height <= policy.image_max_pixels:
         return None
     found = f"{header.width} x {header.height}"
     return Verdict(Reason.IMAGE_TOO_MANY_PIXELS, f"expected at most {policy.image_max_pixels:,} pixels, found {found}")
 
 
-def _judge_shape(header: _Header | None, policy: IngestPolicy) -> Verdict | None:
-    if header is None:  # decoded after all, which only a fault in Pillow's two ways of opening could bring about
-        return Verdict(Reason.IMAGE_UNDECODABLE, "the header cannot be read")
+def _judge_shape(header: PictureHeader, policy: IngestPolicy) -> Verdict | None:
     shorter, longer = sorted((header.width, header.height))
     found = f"found {header.width} x {header.height}"
     if shorter < policy.quality.image_min_side:

@@ -25,6 +25,7 @@ from spark_jobs.column_values import (
 )
 from spark_jobs.image_uris import ImagePlaces, resolve_image_uri
 from spark_jobs.item_files import Row
+from spark_jobs.row_errors import unforeseen_at
 from vitrine.contracts.items import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, TEXT_COLUMNS, Reason
 from vitrine.ingest_policy import IngestPolicy
 
@@ -71,8 +72,15 @@ def judge_rows(
     rows: Iterator[Row | Unreadable], *, first_row_number: int, places: ImagePlaces, policy: IngestPolicy
 ) -> Iterator[dict[str, Any]]:
     """Judges rows in order, numbering them from `first_row_number`."""
-    for row_number, row in enumerate(rows, start=first_row_number):
-        yield judge_row(row, row_number=row_number, places=places, policy=policy)
+    row_number = first_row_number
+    while True:
+        with unforeseen_at(f"row {row_number}"):
+            row = next(rows, None)
+            if row is None:
+                return
+            judged = judge_row(row, row_number=row_number, places=places, policy=policy)
+        yield judged
+        row_number += 1
 
 
 def _rejected(item: dict[str, Any], verdict: Verdict) -> dict[str, Any]:

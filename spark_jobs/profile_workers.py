@@ -31,6 +31,7 @@ from spark_jobs.image_uris import ImagePlaces
 from spark_jobs.item_files import Split, count_rows, read_rows
 from spark_jobs.item_rows import judge_rows
 from spark_jobs.reading_limits import ReadingLimits
+from spark_jobs.row_errors import at_row, row_name, unforeseen_at
 from vitrine.contracts.items import candidate_schema
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
@@ -83,7 +84,8 @@ def read_splits(task: ProfileTask, first_rows: Sequence[int], batches: Batches) 
                 places=task.places,
                 policy=task.policy,
             )
-            yield from batches_of(rows, judged_rows_schema())
+            with unforeseen_at(_file_of(task, number).key):
+                yield from batches_of(rows, judged_rows_schema())
 
 
 def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -117,7 +119,8 @@ def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]
     max_bytes = task.policy.image_max_bytes
 
     def content(image: PackedImage) -> bytes:
-        fetched = fetcher.fetch(image.image_uri, max_bytes=max_bytes)
+        with at_row(f"image {image.image_uri}"):
+            fetched = fetcher.fetch(image.image_uri, max_bytes=max_bytes)
         if fetched.data is None:
             raise ObjectCorruptError(
                 f"{image.image_uri}: was profiled and cannot be read now ({fetched.fault or 'it has grown'}); "
@@ -157,8 +160,12 @@ def write_parts(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]
 
 
 def _content(task: ProfileTask, number: int) -> StoredBytes:
-    file = task.files[task.splits[number].file_number]
+    file = _file_of(task, number)
     return StoredBytes(executor_store(task.settings), file.key, file.size_bytes)
+
+
+def _file_of(task: ProfileTask, number: int) -> ItemsFile:
+    return task.files[task.splits[number].file_number]
 
 
 def _wanted_images(batch: pa.RecordBatch) -> list[str | None]:
@@ -173,7 +180,10 @@ def _wanted_images(batch: pa.RecordBatch) -> list[str | None]:
 def _with_profiles(
     batch: pa.RecordBatch, wanted: list[str | None], futures: dict[str, Future[JudgedImage]]
 ) -> pa.RecordBatch:
-    judged = {uri: future.result() for uri, future in futures.items()}
+    judged = {}
+    for uri, future in futures.items():
+        with at_row(_row_of(uri, batch, wanted)):
+            judged[uri] = future.result()
     images = [judged[uri] if uri is not None else None for uri in wanted]
     columns = {name: batch.column(name) for name in batch.schema.names}
     schema = judged_images_schema()
@@ -193,6 +203,13 @@ def _with_profiles(
             pa.string(),
         )
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], names=schema.names)
+
+
+def _row_of(uri: str, batch: pa.RecordBatch, wanted: list[str | None]) -> str:
+    """Names the first row of a batch that brings an image."""
+    place = wanted.index(uri)
+    number, item_id = (batch.column(name)[place].as_py() for name in ("row_number", "item_id"))
+    return row_name(row_number=number, item_id=item_id, image_uri=uri)
 
 
 def _cut_by_part(batches: Batches, part_rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:

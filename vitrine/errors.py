@@ -10,6 +10,7 @@
     │   ├── UncoveredHeadError     the head has items that are not embedded under an encoder
     │   ├── SpaceMixError          vectors of two embedding spaces would meet in one catalog
     │   └── RequestError           a client's request is wrong: carries an HTTP status
+    ├── DecodersBusyError          too many pictures of rare kinds wait for a decoder process
     ├── StorageError               the object store failed, or an object is not there
     │   ├── ObjectMissingError
     │   └── ObjectCorruptError     bytes differ from the recorded SHA-256
@@ -20,6 +21,7 @@
     ├── EncoderError               an encoder cannot be loaded, or fails its checks
     │   └── RegistryError          MLflow cannot be asked, which says nothing about an encoder
     ├── GateError                  a gate refused: data quality, recall, golden queries, counts
+    ├── UnforeseenError            a fault in Vitrine or a library, with the row that it was met at
     └── ReleaseError               a release could not be staged, activated or verified
 
 A message says what, where, expected, found and the next step.
@@ -93,6 +95,10 @@ class RequestError(ContractError):
         self.title = title
 
 
+class DecodersBusyError(VitrineError):
+    """Too many pictures of rare kinds wait for a decoder process, which says nothing about this one."""
+
+
 class StorageError(VitrineError):
     """The object store failed."""
 
@@ -131,6 +137,10 @@ class RegistryError(EncoderError):
 
 class GateError(VitrineError):
     """A gate refused; the message lists every check with its limit and the value found."""
+
+
+class UnforeseenError(VitrineError):
+    """A fault in Vitrine or in a library, with the row that it was met at."""
 
 
 class ReleaseError(VitrineError):

@@ -13,6 +13,9 @@ from vitrine.settings import Settings
 # Moves when the rules that judge a row change, so that a profile made under old rules is never taken for a new one.
 RULES_VERSION = 2
 
+_DECODE = "image_max_decode_s"
+_DECODE_S: float = Settings.model_fields[_DECODE].default
+
 
 class IngestPolicy(BaseModel):
     """Everything that decides which rows of a delivery are accepted, and whether the partition is."""
@@ -26,6 +29,7 @@ class IngestPolicy(BaseModel):
     csv_max_record_lines: int
     image_max_bytes: int
     image_max_pixels: int
+    image_max_decode_s: float = _DECODE_S
 
     @classmethod
     def of(cls, catalog: Catalog, settings: Settings) -> IngestPolicy:
@@ -38,11 +42,12 @@ class IngestPolicy(BaseModel):
             csv_max_record_lines=settings.csv_max_record_lines,
             image_max_bytes=settings.image_max_bytes,
             image_max_pixels=settings.image_max_pixels,
+            image_max_decode_s=settings.image_max_decode_s,
         )
 
     def digest(self) -> str:
         """Returns a short hash of the whole policy, which the verdict on a partition depends on; it enters no id."""
-        return _digest([RULES_VERSION, self.model_dump(mode="json")])
+        return _digest([RULES_VERSION, self.model_dump(mode="json", exclude={_DECODE}) | self._own_decode_limit()])
 
     def rows_digest(self) -> str:
         """Returns a short hash of what decides about single rows; it enters the manifest's id.
@@ -59,7 +64,11 @@ class IngestPolicy(BaseModel):
             "image_min_side": self.quality.image_min_side,
             "image_max_aspect_ratio": self.quality.image_max_aspect_ratio,
         }
-        return _digest([RULES_VERSION, rows])
+        return _digest([RULES_VERSION, rows | self._own_decode_limit()])
+
+    def _own_decode_limit(self) -> dict[str, float]:
+        """Names a limit that a shop chose. The default stands in no digest: it came later, and days keep their ids."""
+        return {} if self.image_max_decode_s == _DECODE_S else {_DECODE: self.image_max_decode_s}
 
 
 def profile_key(catalog_id: str, delivery_id: str, policy: IngestPolicy) -> str:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from vitrine.errors import EncoderError
 from vitrine.identity import ID_LENGTH, canonical_json, sha256_hex
-from vitrine.image_decoding import DEFAULT_MAX_PIXELS, decode_image, upright_rgb
+from vitrine.image_decoding import DEFAULT_MAX_PIXELS, ITEM_WORK, WorkLimit, decode_image, upright_rgb
 
 __all__ = ["DEFAULT_MAX_PIXELS", "Preprocessing", "decode_image", "upright_rgb"]
 
@@ -119,10 +119,11 @@ class Preprocessing:
             squares[row] = self.square(self.decode(image) if isinstance(image, bytes) else upright_rgb(image))
         return self.normalise(squares)
 
-    def decode(self, data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:
+    def decode(self, data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, work: WorkLimit = ITEM_WORK) -> Image.Image:
         """Decodes for this preprocessing: like `decode_image`, but a large JPEG only as finely as is needed."""
         gap = self.reducing_gap if self.reducing_gap >= 1.0 else 0.0
-        return decode_image(data, max_pixels=max_pixels, shorter_side=int(gap * self.resize_shorter_side) or None)
+        shorter_side = int(gap * self.resize_shorter_side) or None
+        return decode_image(data, max_pixels=max_pixels, shorter_side=shorter_side, work=work)
 
     def to_huggingface(self) -> dict[str, Any]:
         """Returns the content of the `preprocessor_config.json` of `transformers`' CLIP image processors."""

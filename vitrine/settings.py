@@ -120,6 +120,12 @@ class Settings(BaseModel):
     )
     image_max_bytes: int = Field(20_000_000, description="Larger images are rejected before they are read.", ge=1)
     image_max_pixels: int = Field(50_000_000, description="Larger images are rejected before they are decoded.", ge=1)
+    image_max_decode_s: float = Field(
+        8.0,
+        description="CPU seconds that one item's image may take to decode; one whose scans, chunks and strips come to "
+        "half of it is rejected before it is decoded.",
+        gt=0,
+    )
     fetch_threads: int = Field(8, description="Threads that fetch objects inside one Spark task.", ge=1)
     pack_rows: int = Field(256, description="Images in a row group of a pack, which is the unit of embedding.", ge=1)
     pack_max_bytes: int = Field(64_000_000, description="Image bytes in one pack before the next begins.", ge=1)
@@ -262,6 +268,12 @@ class Settings(BaseModel):
         16_000_000,
         description="Larger query pictures are refused before they are decoded; a phone takes 12 million.",
         ge=1,
+    )
+    search_max_decode_s: float = Field(
+        1.5,
+        description="CPU seconds that one query picture may take to decode; one whose scans, chunks and strips come to "
+        "half of it is refused at once.",
+        gt=0,
     )
     search_max_top_k: int = Field(200, description="The largest top_k of a request.", ge=1)
     replica_poll_s: float = Field(0.25, description="How often a replica looks at the ledger, in seconds.", gt=0)

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from spark_jobs.embedding.blocks import write_block
 from spark_jobs.embedding.units import EmbeddingUnit
+from spark_jobs.row_errors import unforeseen_at
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, ImageError, ObjectCorruptError
 from vitrine.identity import sha256_hex
+from vitrine.image_decoding import ACCEPTED_WORK
 from vitrine.ledger import Ledger
 from vitrine.preprocessing import DEFAULT_MAX_PIXELS, Preprocessing
 from vitrine.storage import ObjectStore
@@ -76,10 +78,11 @@ def embed_images(
                 continue
             rows = ((images, row) for row in range(len(images.sha256s)))
             decoded = (square for _, square in _ahead(decoders, squares, rows, limit=BATCHES_AHEAD * batch_size))
-            encoded = [
-                encoder.encode_pixels(encoder.preprocessing.normalise(np.stack(batch)))
-                for batch in _batches(decoded, batch_size)
-            ]
+            with unforeseen_at(f"{unit.key}, row group {unit.row_group}"):
+                encoded = [
+                    encoder.encode_pixels(encoder.preprocessing.normalise(np.stack(batch)))
+                    for batch in _batches(decoded, batch_size)
+                ]
             yield (
                 unit,
                 write_block(
@@ -131,7 +134,8 @@ def checked_square(
             "validated, so nothing of it is embedded: delete the pack and profile the delivery again"
         )
     try:
-        return preprocessing.square(preprocessing.decode(content, max_pixels=max_pixels))
+        with unforeseen_at(f"{where}: image {expected}"):
+            return preprocessing.square(preprocessing.decode(content, max_pixels=max_pixels, work=ACCEPTED_WORK))
     except ImageError as error:
         raise ContractError(f"{where}: image {expected} was accepted and cannot be decoded now: {error}") from error
 

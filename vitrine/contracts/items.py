@@ -33,6 +33,7 @@ class Reason(StrEnum):
     IMAGE_MISSING = "image_missing"
     IMAGE_TOO_MANY_BYTES = "image_too_many_bytes"
     IMAGE_TOO_MANY_PIXELS = "image_too_many_pixels"
+    IMAGE_TOO_MUCH_WORK = "image_too_much_work"
     IMAGE_UNDECODABLE = "image_undecodable"
     IMAGE_TOO_SMALL = "image_too_small"
     IMAGE_EXTREME_ASPECT = "image_extreme_aspect"

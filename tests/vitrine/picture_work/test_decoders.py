@@ -1,0 +1,192 @@
+"""Decoder processes: what runs too long, takes too much memory or crashes costs its picture, and no neighbour."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.attacks import picture_files as files
+from tests.waiting import is_gone, wait_for
+from vitrine.errors import DecodersBusyError, ImageError
+from vitrine.image_decoding import WorkLimit, decode_here, decode_image
+from vitrine.picture_work.decoders import Decoders
+
+AVIF = files.encoded(files.photograph(120, 90), "AVIF")
+LONG = files.scan_bomb(scans=900)
+
+
+@pytest.fixture
+def decoders() -> Iterator[Decoders]:
+    decoders = Decoders(processes=1, waiting=1)
+    yield decoders
+    decoders.close()
+
+
+def limit(decoders: Decoders, cpu_s: float = 20.0) -> WorkLimit:
+    return WorkLimit(cpu_s, None, decoders)
+
+
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "vitrine.picture_work.decoder" in child.cmdline()
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(files.sound_pictures()))
+def test_a_picture_comes_from_there_as_it_would_from_here(name: str) -> None:
+    data = files.sound_pictures()[name]
+    if name == "png without palette":
+        pytest.skip("it is no picture")
+
+    found = decode_image(data)
+
+    assert found.mode == "RGB"
+    assert found.tobytes() == decode_here(data, max_pixels=1_000_000, shorter_side=None).tobytes()
+
+
+def test_one_process_decodes_one_picture_after_the_other(decoders: Decoders) -> None:
+    before = {child.pid for child in children()}
+
+    for _ in range(3):
+        decode_image(AVIF, work=limit(decoders))
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            decode_image(AVIF[:200], work=limit(decoders))
+
+    assert len({child.pid for child in children()} - before) == 1
+
+
+def test_what_takes_too_long_is_ended_and_the_next_picture_is_decoded(decoders: Decoders) -> None:
+    with pytest.raises(ImageError, match=r"decodes in 0\.5 s of processor time") as caught:
+        decode_image(LONG, work=limit(decoders, 0.5))
+
+    assert caught.value.reason == "image_too_much_work"
+    assert decode_image(AVIF, work=limit(decoders, 0.5)).size == (120, 90)
+
+
+def test_what_takes_too_much_memory_is_refused(decoders: Decoders) -> None:
+    bomb = files.tiff(zlib.compress(bytes(1_000)), 100, 100, compression=8, rows=100, tile=40_000)
+
+    with pytest.raises(ImageError, match="takes more memory") as caught:
+        decode_image(bomb, max_pixels=16_000_000, work=limit(decoders))
+
+    assert caught.value.reason == "image_too_much_work"
+    assert decode_image(AVIF, work=limit(decoders)).size == (120, 90)
+
+
+def test_a_decoder_that_crashes_costs_its_picture(decoders: Decoders) -> None:
+    with ThreadPoolExecutor() as pool:
+        crashed = pool.submit(decode_image, LONG, work=limit(decoders))
+        _busy_child().send_signal(signal.SIGSEGV)
+
+        with pytest.raises(ImageError, match=r"the decoder crashed on these .* bytes \(SIGSEGV\)") as caught:
+            crashed.result()
+
+    assert caught.value.reason == "image_undecodable"
+    assert decode_image(AVIF, work=limit(decoders)).size == (120, 90)
+
+
+def test_a_process_that_somebody_ends_costs_no_picture(decoders: Decoders) -> None:
+    middling = files.scan_bomb(scans=60)
+    before = {child.pid for child in children()}
+    decode_image(AVIF, work=limit(decoders))
+    (child,) = (child for child in children() if child.pid not in before)
+
+    child.kill()
+    again = decode_image(AVIF, work=limit(decoders))
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(decode_image, middling, work=limit(decoders))
+        _busy_child().kill()
+
+        assert found.result().size == (4000, 4000)
+    assert again.size == (120, 90)
+
+
+def test_pictures_that_find_no_place_are_told_to_come_again(decoders: Decoders) -> None:
+    results: list[str] = []
+
+    def decode() -> None:
+        try:
+            decode_image(LONG, work=limit(decoders, 3.0))
+        except DecodersBusyError:
+            results.append("busy")
+        except ImageError as error:
+            results.append(str(error.reason))
+
+    threads = [threading.Thread(target=decode) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(results) == ["busy"] * 3 + ["image_too_much_work"] * 2
+
+
+def test_ordinary_pictures_do_not_wait_for_others(decoders: Decoders) -> None:
+    ordinary = files.encoded(files.photograph(120, 90), "JPEG")
+
+    with ThreadPoolExecutor() as pool:
+        long = pool.submit(decode_image, LONG, work=limit(decoders, 3.0))
+        _busy_child()
+        for _ in range(20):
+            decode_image(ordinary, work=limit(decoders))
+
+        assert not long.done()
+        with pytest.raises(ImageError):
+            long.result()
+
+
+def test_a_fork_has_decoders_of_its_own(decoders: Decoders) -> None:
+    decode_image(AVIF, work=limit(decoders))
+
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            code = int(decode_image(AVIF, work=limit(decoders)).size != (120, 90))
+            decoders.close()
+        finally:
+            os._exit(code)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert decode_image(AVIF, work=limit(decoders)).size == (120, 90)
+
+
+def test_decoders_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    (tmp_path / "long.jpg").write_bytes(LONG)
+    (tmp_path / "picture.avif").write_bytes(AVIF)
+    code = (
+        "import pathlib, sys\n"
+        "from vitrine.image_decoding import WorkLimit, decode_image\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "decode_image((folder / 'picture.avif').read_bytes())\n"
+        "print('decoded', flush=True)\n"
+        "decode_image((folder / 'long.jpg').read_bytes(), work=WorkLimit(2.0, None))\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None and parent.stdout.readline() == b"decoded\n"
+    (child,) = psutil.Process(parent.pid).children()
+
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+    wait_for(lambda: is_gone(child.pid), what="the end of the decoder process")
+
+
+def _busy_child() -> psutil.Process:
+    """The decoder process that is at work: one that has taken more than its start takes."""
+    return wait_for(
+        lambda: next((child for child in children() if sum(child.cpu_times()[:2]) > 1.0), None),
+        what="a decoder process at work",
+    )
