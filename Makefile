@@ -8,7 +8,7 @@ LOCAL := $(VENV)/python -m deploy.local
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m attack drill-catalogs
+.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m attack drill-catalogs drill-services
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -21,7 +21,7 @@ setup:  ## check what the machine must bring, make .venv from the lock
 demo: setup  ## everything: services, the demo catalog, its DAGs, a live search
 	@$(LOCAL) demo
 
-up: setup  ## start every service that is not running
+up: setup  ## start every service that is not running; what dies later comes back by itself
 	@$(LOCAL) up
 
 loop: setup  ## on the running demo: train its encoder, promote it in MLflow, and see the search change over
@@ -30,7 +30,7 @@ loop: setup  ## on the running demo: train its encoder, promote it in MLflow, an
 down:  ## end every process that was started, and only those
 	@if [ -x $(VENV)/python ]; then $(LOCAL) down; else echo "nothing was started: there is no .venv"; fi
 
-status: setup  ## what runs, where, and the live releases
+status: setup  ## what answers, where, and the live releases; fails when a service is not ready
 	@$(LOCAL) status
 
 # What a person passes goes to the commands by the environment, unexpanded: neither make nor the shell reads it.
@@ -67,6 +67,9 @@ attack: setup  ## [ATTACKS=requests] attack what listens and what reads, with fu
 
 drill-catalogs: setup  ## [DRILL_OPTIONS="--catalogs 10"] one encoder promoted to ten catalogs on a private platform: seconds to each release
 	@$(VENV)/python -m benchmarks.promotion_drill $(DRILL_OPTIONS)
+
+drill-services: setup  ## kill and suspend every service of a platform of its own under load: 20 minutes
+	@$(VENV)/python -m benchmarks.service_drill $(DRILL_OPTIONS)
 
 check: static test  ## everything that a commit must pass: static, then the tests
 

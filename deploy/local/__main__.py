@@ -12,6 +12,7 @@ from rich.console import Console
 from deploy.local import catalog_runs, demo, lifecycle, loop, summary
 from deploy.local.configuration import configure, direct_connections
 from deploy.local.layout import Layout
+from deploy.local.service_states import read_states
 from vitrine.errors import VitrineError
 
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.update(direct_connections(os.environ))
     layout = Layout.from_environment(os.environ)
     try:
-        _COMMANDS[options.command](layout, options)
+        return _COMMANDS[options.command](layout, options) or 0
     except VitrineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -30,7 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
             "interrupted; what was started keeps running: `make status` shows it, `make down` ends it", file=sys.stderr
         )
         return 130
-    return 0
 
 
 def command_parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def command_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start every service that is not running")
     commands.add_parser("down", help="end every process that was started, and only those")
-    commands.add_parser("status", help="what runs, where, and the live releases")
+    commands.add_parser("status", help="what answers, where, and the live releases; fails when a service is not ready")
     shown = commands.add_parser("demo", help="everything: services, the demo catalog, its DAGs, a live search")
     shown.add_argument("--items", type=int, default=demo.ITEMS, help="rows of the demo catalog (default: %(default)s)")
     commands.add_parser(
@@ -62,9 +62,10 @@ def _down(layout: Layout, _: argparse.Namespace) -> None:
     lifecycle.down(layout, report=_say)
 
 
-def _status(layout: Layout, _: argparse.Namespace) -> None:
-    states = lifecycle.status(layout, os.environ)
-    summary.print_status(configure(layout, os.environ) if states else None, states, _console())
+def _status(layout: Layout, _: argparse.Namespace) -> int:
+    state = read_states(layout, os.environ)
+    summary.print_status(configure(layout, os.environ) if state.services else None, state, _console())
+    return 0 if state.is_as_wanted else 1
 
 
 def _demo(layout: Layout, options: argparse.Namespace) -> None:
@@ -120,7 +121,7 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
-_COMMANDS: dict[str, Callable[[Layout, argparse.Namespace], None]] = {
+_COMMANDS: dict[str, Callable[[Layout, argparse.Namespace], int | None]] = {
     "up": _up,
     "down": _down,
     "status": _status,

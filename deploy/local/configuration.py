@@ -84,7 +84,8 @@ class Configuration:
             reads: how the names begin of the platform's variables that it gets; all of them by default.
         """
         inherited = {name: value for name, value in os.environ.items() if not _is_ours(name)}
-        path = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ.get("PATH", os.defpath)])
+        # The keeper has this path already; what it starts again gets the environment that it had.
+        path = os.pathsep.join(dict.fromkeys([str(ROOT / ".venv" / "bin"), *os.get_exec_path()]))
         return {
             **inherited,
             **self.readable(reads),
@@ -256,4 +257,4 @@ def _is_ours(name: str) -> bool:
     # Without bytecode on disk every process and every task compiles Airflow, MLflow and torch again: 3 to 5 s each.
     if name == "PYTHONDONTWRITEBYTECODE":
         return True
-    return name.startswith((PREFIX, "AIRFLOW__", "AIRFLOW_", "MLFLOW_", "AWS_", "SPARK_", "PYSPARK_"))
+    return name.startswith((PREFIX, "AIRFLOW__", "AIRFLOW_", "MLFLOW_", "AWS_", "SPARK_", "PYSPARK_", "_VITRINE_"))

@@ -55,6 +55,16 @@ class Layout:
         return self.state_dir / "run"
 
     @property
+    def histories(self) -> Path:
+        """What the keeper did for each service: a file of each that it had to do something for."""
+        return self.state_dir / "keeping"
+
+    @property
+    def wish(self) -> Path:
+        """What a person asked for last: that the services run, or that they do not."""
+        return self.state_dir / "wish"
+
+    @property
     def work(self) -> Path:
         """The working folder of every service; what Spark leaves in its working folder stays here."""
         return self.state_dir / "work"
@@ -116,7 +126,7 @@ class Layout:
                 "VITRINE_STATE_DIR to a folder that is empty or not there yet"
             )
         (self.state_dir / _MARKER).touch(0o600)
-        made = (self.logs, self.records, self.work, self.airflow_home, self.s3, self.postgres)
+        made = (self.logs, self.records, self.histories, self.work, self.airflow_home, self.s3, self.postgres)
         for folder in (*made, self.mlflow_artifacts.parent, self.mlflow_artifacts):
             folder.mkdir(exist_ok=True, mode=0o700)
 

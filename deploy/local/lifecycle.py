@@ -1,24 +1,26 @@
-"""Up, down and status of the whole platform."""
+"""Up and down of the whole platform."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
 from deploy.local import postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS, Configuration, configure, write_env_file
 from deploy.local.credentials import load_or_generate
+from deploy.local.keeping import wish
+from deploy.local.keeping.charge import clear_away
+from deploy.local.keeping.history import forget_histories, forget_history
+from deploy.local.keeping.observer import wait_for_answer
 from deploy.local.layout import Layout, write_private
 from deploy.local.mlflow_api import MlflowError
 from deploy.local.mlflow_artifacts import take_over_artifacts
@@ -31,22 +33,7 @@ from vitrine.errors import SettingsError
 
 Report = Callable[[str], None]
 _LEAVING_S = 60.0
-
-
-@dataclass(frozen=True)
-class ServiceState:
-    """One line of the status.
-
-    Attributes:
-        memory_bytes: of all its processes, shared pages split between their users.
-    """
-
-    name: str
-    is_running: bool
-    pid: int | None
-    process_count: int
-    memory_bytes: int
-    url: str | None
+_BATCHES = {"keeper": "keepers", "keeper-watch": "keepers", "postgres": "postgres"}
 
 
 def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -> Configuration:
@@ -57,22 +44,29 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
         ServiceError: a service did not become ready; those that did keep running.
     """
     layout.make()
-    with _locked(layout, report):
+    with wish.alone(layout, report):
         configuration = configure(layout, environment)
-        wanted = services.all_services(configuration)
+        wanted = {service.name: service for service in services.all_services(configuration)}
         records = supervisor.read_records(layout)
-        stale = {service.name for service in wanted if not _runs_as_wanted(service, records, configuration)}
-        if "postgres" in stale:
-            stale = {service.name for service in wanted}  # the others hold connections to it
-        _check_ports([service for service in wanted if service.name in stale], records)
+        dead = {name for name in wanted if name not in records or processes.is_dying(records[name].leader)}
+        changed = {
+            name
+            for name in wanted.keys() - dead
+            if records[name].specification != supervisor.specification(wanted[name], configuration)
+        }
+        _check_own_ports(wanted.values())
+        _clear_away(configuration, [wanted[name] for name in wanted if name in dead], records)
+        _check_ports(configuration, [wanted[name] for name in wanted if name in dead | changed], records)
         write_env_file(configuration)
-        if not stale:
+        wish.write_up(layout)
+        if not dead | changed:
             report("everything is running")
-        leftovers = [record for name, record in records.items() if name in stale]
-        if leftovers:
-            _stop_in_order(layout, configuration.credentials.mark, leftovers, report)
-        running = {name: record for name, record in records.items() if name not in stale}
-        _start(configuration, {service.name: service for service in wanted}, running, report)
+        mark = configuration.credentials.mark
+        _stop_in_order(layout, mark, [record for name, record in records.items() if name not in wanted], report)
+        # They stay on record: should this command be killed before it has started them again, the keeper does it.
+        _stop_in_order(layout, mark, [records[name] for name in wanted if name in changed], report, forget=False)
+        running = {name: record for name, record in records.items() if name in wanted.keys() - dead - changed}
+        _start(configuration, wanted, running, report)
     return configuration
 
 
@@ -85,7 +79,8 @@ def down(layout: Layout, report: Report = print) -> None:
     if not layout.secrets_file.exists():
         report("nothing was started here")
         return
-    with _locked(layout, report):
+    with wish.alone(layout, report):
+        wish.write_down(layout)
         mark = load_or_generate(layout).mark
         records = list(supervisor.read_records(layout).values())
         ended = _stop_in_order(layout, mark, records, report)
@@ -96,54 +91,42 @@ def down(layout: Layout, report: Report = print) -> None:
             report("nothing was running")
         elif ended:
             report(f"{ended} processes had to be killed")
+        forget_histories(layout)
         postgres.remove_short_socket_dir(layout)
 
 
-def status(layout: Layout, environment: Mapping[str, str]) -> list[ServiceState]:
-    """Returns the state of each service; starts and changes nothing."""
-    if not layout.env_file.exists():
-        return []
-    configuration = configure(layout, environment)
-    records = supervisor.read_records(layout)
-    states = []
-    for service in services.all_services(configuration):
-        record = records.get(service.name)
-        running = record is not None and processes.is_alive(record.leader)
-        found = supervisor.find_processes(layout, configuration.credentials.mark, record) if record else set()
-        states.append(
-            ServiceState(
-                name=service.name,
-                is_running=running,
-                pid=record.leader.pid if record is not None and running else None,
-                process_count=len(found),
-                memory_bytes=processes.memory_bytes(found),
-                url=service.url,
-            )
-        )
-    return states
+def _clear_away(configuration: Configuration, starting: list[Service], records: Mapping[str, Record]) -> None:
+    """Ends what dead services have left, which would hold their ports."""
+    for service in starting:
+        if service.name in records:
+            clear_away(service, records[service.name], configuration)
+        else:
+            supervisor.stop_unrecorded(configuration.layout, configuration.credentials.mark, service.name)
 
 
-def _runs_as_wanted(service: Service, records: Mapping[str, Record], configuration: Configuration) -> bool:
-    record = records.get(service.name)
-    if record is None or processes.is_dying(record.leader):
-        return False
-    return record.specification == supervisor.specification(service, configuration)
+def _check_own_ports(wanted: Iterable[Service]) -> None:
+    ports: dict[int, str] = {}
+    problems = [
+        f"{service.port_setting}={service.port} is the port of another service of the platform too; choose another"
+        for service in wanted
+        if service.port is not None and ports.setdefault(service.port, service.name) != service.name
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))
 
 
-def _check_ports(starting: list[Service], records: Mapping[str, Record]) -> None:
+def _check_ports(configuration: Configuration, starting: list[Service], records: Mapping[str, Record]) -> None:
+    layout, mark = configuration.layout, configuration.credentials.mark
     ours = {record.port for record in records.values() if processes.is_alive(record.leader)}
+    # Survivors that the next leader takes over hold the port for it.
+    left = (records[service.name] for service in starting if service.survivors_are_adopted and service.name in records)
+    ours |= {record.port for record in left if supervisor.find_processes(layout, mark, record)}
     ports = [(service.port, service) for service in starting if service.port is not None]
     problems = [
         f"port {port}, which {service.name} needs, is taken by another program; end that one, or choose another port: "
         f"{service.port_setting}={_free_port_near(port)}"
         for port, service in ports
         if port not in ours and not _comes_free(port, patience_s=_LEAVING_S if service.name in records else 0.0)
-    ]
-    numbers = [port for port, _ in ports]
-    problems += [
-        f"{service.port_setting}={port} is the port of another service of the platform too; choose another"
-        for index, (port, service) in enumerate(ports)
-        if port in numbers[:index]
     ]
     if problems:
         raise SettingsError("\n".join(problems))
@@ -170,27 +153,39 @@ def _start(
 
     What runs is only asked whether it answers: a command that was interrupted may have started it a moment ago.
     """
-    cancelled = threading.Event()
+    layout, cancelled = configuration.layout, threading.Event()
     stale = wanted.keys() - running.keys()
+    ready: set[str] = set()
 
     def bring_up(name: str) -> None:
         if cancelled.is_set():
             return
-        record = running.get(name) or supervisor.start(wanted[name], configuration)
-        layout = configuration.layout
+        if name in running:
+            told_by = {*wanted[name].needs, *wanted[name].told_by}
+            trouble = wait_for_answer(
+                wanted[name], running[name], configuration, can_answer=lambda: told_by <= ready, cancelled=cancelled
+            )
+            if trouble is None:
+                ready.add(name)
+                return
+            report(f"{name} {trouble}; it is started again")
+            supervisor.stop(layout, configuration.credentials.mark, [running[name]], forget=False)
+        forget_history(layout, name)
+        record = supervisor.start(wanted[name], configuration)
         seconds = supervisor.wait_until_ready(wanted[name], record, layout, cancelled=cancelled)
-        if name in stale and not cancelled.is_set():
+        ready.add(name)
+        if not cancelled.is_set():
             report(f"{name} is ready after {seconds:.1f} s{_place(wanted[name])}")
 
     def bring_up_database() -> None:
         if "postgres" in stale:
-            postgres.prepare(configuration.layout, configuration.credentials)
+            postgres.prepare(layout, configuration.credentials)
         bring_up("postgres")
         if stale:
-            postgres.make_databases(configuration.layout, configuration.credentials)
+            postgres.make_databases(layout, configuration.credentials)
 
     def bring_up_object_store() -> None:
-        (configuration.layout.s3 / configuration.settings.bucket).mkdir(exist_ok=True, mode=0o700)
+        (layout.s3 / configuration.settings.bucket).mkdir(exist_ok=True, mode=0o700)
         bring_up("s3")
 
     def bring_up_mlflow() -> None:
@@ -215,7 +210,9 @@ def _start(
             _migrate_airflow(configuration, report)
         _together([partial(bring_up, name) for name in names], cancelled)
 
-    _together([bring_up_database, bring_up_object_store, partial(bring_up, "log-keeper")], cancelled)
+    # The keepers come first: should this command fail or be killed halfway, they keep what has started.
+    keepers = [partial(bring_up, service.name) for service in services.keepers(configuration)]
+    _together([bring_up_database, bring_up_object_store, *keepers], cancelled)
     _together([bring_up_airflow, bring_up_mlflow, bring_up_search], cancelled)
 
 
@@ -245,14 +242,16 @@ def _migrate_airflow(configuration: Configuration, report: Report) -> None:
     report(f"Airflow's database is migrated after {time.monotonic() - started:.1f} s")
 
 
-def _stop_in_order(layout: Layout, mark: str, records: list[Record], report: Report) -> int:
-    """Ends the services, PostgreSQL last: the others still write to it while they end."""
-    first = [record for record in records if record.name != "postgres"]
-    last = [record for record in records if record.name == "postgres"]
+def _stop_in_order(layout: Layout, mark: str, records: list[Record], report: Report, *, forget: bool = True) -> int:
+    """Ends the services: the keepers first, PostgreSQL last, since the others still write to it while they end."""
+    batches: dict[str, list[Record]] = {"keepers": [], "others": [], "postgres": []}
+    for record in records:
+        batches[_BATCHES.get(record.name, "others")].append(record)
     killed = 0
-    for batch, grace_s in ((first, 20.0), (last, 120.0)):  # a PostgreSQL that is killed recovers at its next start
+    # A PostgreSQL that is killed recovers at its next start.
+    for batch, grace_s in zip(batches.values(), (20.0, 20.0, 120.0), strict=True):
         if batch:
-            killed += supervisor.stop(layout, mark, batch, grace_s=grace_s)
+            killed += supervisor.stop(layout, mark, batch, grace_s=grace_s, forget=forget)
             report("ended " + ", ".join(record.name for record in batch))
     return killed
 
@@ -266,17 +265,6 @@ def _together(steps: list[Callable[[], None]], cancelled: threading.Event) -> No
         except BaseException:
             cancelled.set()
             raise
-
-
-@contextlib.contextmanager
-def _locked(layout: Layout, report: Report) -> Iterator[None]:
-    with os.fdopen(os.open(layout.lock, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting for another command that starts or ends services")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _place(service: Service) -> str:

@@ -19,8 +19,10 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from deploy.local import processes
 from deploy.local.credentials import Credentials
 from deploy.local.layout import Layout, write_private
+from deploy.local.processes import ProcessIdentity
 from vitrine.errors import SettingsError
 
 # Each belongs to a role of its name, which can open no other.
@@ -30,6 +32,7 @@ _FIRST_ROLE = "vitrine"  # owned all three until they were separated
 SOCKET_PATH_LIMIT = 107
 _SOCKET_NAME = ".s.PGSQL.5432"
 _VERSION = "pginstall18"
+_PROBE_S = 5
 
 
 def socket_dir(layout: Layout) -> Path:
@@ -108,10 +111,27 @@ def server_command(layout: Layout) -> tuple[str, ...]:
     return (*_as_owner(), _program("postgres"), "-D", str(layout.postgres / "data"), *settings)
 
 
+def server_processes(layout: Layout) -> set[ProcessIdentity]:
+    """Returns the server's processes, those too that outlived their parent: each leads a session of its own and has
+    written its title over its environment, but all of them work in the data folder.
+    """
+    return processes.find_running(Path(_program("postgres")), folder=layout.postgres / "data")
+
+
+def remove_stale_lock(layout: Layout) -> None:
+    """Removes `postmaster.pid` when no server works in the data folder.
+
+    A server that was killed leaves it. PostgreSQL asks only whether the number in it belongs to a process of this user,
+    so that after a boot any program that got the number would keep the server from starting.
+    """
+    if not server_processes(layout):
+        (layout.postgres / "data" / "postmaster.pid").unlink(missing_ok=True)
+
+
 def is_ready(layout: Layout, credentials: Credentials) -> bool:
-    """Tells whether the server answers."""
+    """Tells whether the server answers within some seconds."""
     try:
-        _connect(layout, credentials).close()
+        _connect(layout, credentials, timeout_s=_PROBE_S).close()
     except psycopg2.OperationalError:
         return False
     return True
@@ -143,13 +163,15 @@ def _hand_over(layout: Layout, credentials: Credentials, database: str) -> None:
         cursor.execute(sql.SQL("REASSIGN OWNED BY {} TO {}").format(*names))
 
 
-def _connect(layout: Layout, credentials: Credentials, database: str = "postgres") -> psycopg2.extensions.connection:
+def _connect(
+    layout: Layout, credentials: Credentials, database: str = "postgres", *, timeout_s: int = 30
+) -> psycopg2.extensions.connection:
     connection = psycopg2.connect(
         host=str(socket_dir(layout)),
         user="postgres",
         password=credentials.database_admin_password,
         dbname=database,
-        connect_timeout=30,
+        connect_timeout=timeout_s,
     )
     connection.autocommit = True  # CREATE DATABASE refuses a transaction
     return connection

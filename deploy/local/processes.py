@@ -19,6 +19,7 @@ from pathlib import Path
 MARK = "_VITRINE_PLATFORM"
 # include/linux/sched.h; `flags` and `signal` are fields 9 and 31 of proc_pid_stat(5).
 _PF_EXITING = 0x4
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class ProcessRow:
 
     Attributes:
         is_dying: it is on its way out, or SIGKILL waits for it.
+        is_suspended: a signal (SIGSTOP) holds it; a process that a debugger holds is not counted.
+        cpu_s: CPU seconds that it has used, without its children.
     """
 
     identity: ProcessIdentity
@@ -47,6 +50,8 @@ class ProcessRow:
     session: int
     is_zombie: bool
     is_dying: bool
+    is_suspended: bool
+    cpu_s: float
 
 
 def identify(pid: int) -> ProcessIdentity | None:
@@ -67,6 +72,29 @@ def is_dying(identity: ProcessIdentity) -> bool:
     """
     row = _read_row(identity.pid, _boot_id())
     return row is None or row.is_zombie or row.identity != identity or row.is_dying
+
+
+def suspended(identities: Iterable[ProcessIdentity]) -> set[ProcessIdentity]:
+    """Returns those of the processes that a signal (SIGSTOP) holds; SIGCONT lets them go on."""
+    return {row.identity for row in _rows_of(identities) if row.is_suspended}
+
+
+def cpu_s(identities: Iterable[ProcessIdentity]) -> float:
+    """Returns the CPU seconds that the processes have used so far."""
+    return sum(row.cpu_s for row in _rows_of(identities))
+
+
+def wants_to_work(identities: Iterable[ProcessIdentity]) -> bool:
+    """Tells whether a thread of the processes has a CPU, waits for one, or waits for a disk."""
+    for identity in identities:
+        for path in Path(f"/proc/{identity.pid}/task").glob("*/stat"):
+            try:
+                state = path.read_text().rpartition(")")[2].split()[0]
+            except (OSError, IndexError):  # the thread has ended
+                continue
+            if state in "RD":
+                return True
+    return False
 
 
 def service_mark(mark: str, service: str) -> str:
@@ -103,6 +131,21 @@ def find_ours(leaders: Iterable[ProcessIdentity], *, mark: str, state_dir: Path)
                 waiting.append(child)
     ours.discard(os.getpid())
     return {table[pid].identity for pid in ours}
+
+
+def find_running(program: Path, *, folder: Path) -> set[ProcessIdentity]:
+    """Returns every process that runs this program with this very folder as its working folder."""
+    found = set()
+    program, folder = program.resolve(), folder.resolve()
+    for row in _table():
+        try:
+            process = Path(f"/proc/{row.identity.pid}")
+            is_it = (process / "cwd").readlink() == folder and (process / "exe").readlink() == program
+        except OSError:
+            continue
+        if is_it:
+            found.add(row.identity)
+    return found
 
 
 def send(identities: Iterable[ProcessIdentity], number: signal.Signals) -> None:
@@ -146,6 +189,12 @@ def memory_bytes(identities: Iterable[ProcessIdentity]) -> int:
     return total
 
 
+def _rows_of(identities: Iterable[ProcessIdentity]) -> list[ProcessRow]:
+    boot = _boot_id()
+    rows = ((identity, _read_row(identity.pid, boot)) for identity in identities)
+    return [row for identity, row in rows if row is not None and row.identity == identity]
+
+
 def _table() -> list[ProcessRow]:
     boot = _boot_id()
     rows = (_read_row(int(entry.name), boot) for entry in Path("/proc").iterdir() if entry.name.isdigit())
@@ -162,7 +211,15 @@ def _read_row(pid: int, boot: str) -> ProcessRow | None:
     state, parent, session, started = fields[0], int(fields[1]), int(fields[3]), fields[19]
     is_dying = bool(int(fields[6]) & _PF_EXITING or int(fields[28]) & 1 << (signal.SIGKILL - 1))
     identity = ProcessIdentity(pid, f"{boot}:{started}")
-    return ProcessRow(identity, parent, session, is_zombie=state in "ZX", is_dying=is_dying)
+    return ProcessRow(
+        identity,
+        parent,
+        session,
+        is_zombie=state in "ZX",
+        is_dying=is_dying,
+        is_suspended=state == "T",
+        cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+    )
 
 
 def _has_mark(pid: int, mark: str) -> bool:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deploy.local import postgres
 from deploy.local.configuration import Configuration
+from deploy.local.keeping import pulse
 from deploy.local.layout import ROOT
 from deploy.local.probes import airflow_component_beats, answers_http
 
+KEEPERS = ("keeper", "keeper-watch")
 _BIN = ROOT / ".venv" / "bin"
+_AGENT_LATE_S = 120.0  # a round may wait for a ledger that does not answer
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class Service:
             of these variables restarts it.
         stop_signal: what ends it in order.
         ready_timeout_s: after which the start has failed.
+        needs: the services without which it cannot start, and may end.
+        told_by: the services that are asked whether it is ready; while one of them is away, nobody knows.
+        survivors_are_adopted: its leader's other processes outlive the leader and go on with the next one; those of
+            every other service are ended before it is started again.
     """
 
     name: str
@@ -44,6 +53,9 @@ class Service:
     reads: tuple[str, ...] = ()
     stop_signal: signal.Signals = signal.SIGTERM
     ready_timeout_s: float = 480.0
+    needs: tuple[str, ...] = ()
+    told_by: tuple[str, ...] = ()
+    survivors_are_adopted: bool = False
 
 
 def database(configuration: Configuration) -> Service:
@@ -106,6 +118,7 @@ def tracking(configuration: Configuration) -> Service:
             "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": configuration.credentials.mlflow_webhook_key,
         },
         is_ready=lambda _: answers_http(f"{configuration.mlflow_url}/health"),
+        needs=("postgres",),
         port=port,
         port_setting="VITRINE_MLFLOW_PORT",
         url=configuration.mlflow_url,
@@ -123,6 +136,8 @@ def airflow(configuration: Configuration) -> tuple[Service, ...]:
             command=(program, name, *options),
             is_ready=lambda since: airflow_component_beats(configuration.airflow_url, heartbeat, since=since),
             reads=("",),  # its tasks are the stages
+            needs=("postgres",),
+            told_by=("airflow-api-server",),
         )
 
     port = configuration.settings.airflow_port
@@ -130,6 +145,7 @@ def airflow(configuration: Configuration) -> tuple[Service, ...]:
         name="airflow-api-server",
         command=(program, "api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         is_ready=lambda _: answers_http(health_url),
+        needs=("postgres",),
         reads=("",),
         variables={"VITRINE_WEBHOOK_SECRET": configuration.webhook_secret},  # of the route that MLflow calls
         port=port,
@@ -146,26 +162,37 @@ def airflow(configuration: Configuration) -> tuple[Service, ...]:
 
 
 def search(configuration: Configuration) -> Service:
-    """The search tier."""
+    """The search tier: an agent, which leads, and workers, which answer whether it lives or not."""
+    settings, url = configuration.settings, f"{configuration.search_url}/healthz"
+    # The agent writes it with every round, some a second; one that hangs leaves the workers answering.
+    rounds = configuration.layout.state_dir / "replicas" / settings.replica_id / "agent.json"
     return Service(
         name="search",
         command=(sys.executable, "-m", "serving", "run"),
         reads=("VITRINE_",),
-        is_ready=lambda _: answers_http(f"{configuration.search_url}/healthz"),
-        port=configuration.settings.search_port,
+        is_ready=lambda since: pulse.was_written(rounds, since=since, within_s=_AGENT_LATE_S) and answers_http(url),
+        port=settings.search_port,
         port_setting="VITRINE_SEARCH_PORT",
         url=configuration.search_url,
+        survivors_are_adopted=True,  # the workers go on answering, and the next agent takes them over
     )
 
 
-def log_keeper(configuration: Configuration) -> Service:
-    """Keeps the logs of the others from filling the disk."""
-    limit_bytes = str(configuration.settings.service_log_max_bytes)
-    return Service(
-        name="log-keeper",
-        command=(sys.executable, "-m", "deploy.local.log_keeper", str(configuration.layout.logs), limit_bytes),
-        is_ready=lambda _: True,
-    )
+def keepers(configuration: Configuration) -> tuple[Service, Service]:
+    """The keeper, which brings back what dies, and the watch, which brings back the keeper."""
+    layout = configuration.layout
+
+    def pair(name: str, module: str) -> Service:
+        return Service(
+            name=name,
+            command=(sys.executable, "-m", f"deploy.local.keeping.{module}", str(layout.state_dir)),
+            is_ready=lambda since: pulse.beats(layout, name, since=since),
+            # They read no setting, but work with the records that `make up` writes: of one code, one format.
+            variables={"_VITRINE_CODE": _code_digest()},
+        )
+
+    keeper, watch = KEEPERS
+    return pair(keeper, "keeper"), pair(watch, "watch")
 
 
 def all_services(configuration: Configuration) -> tuple[Service, ...]:
@@ -176,5 +203,10 @@ def all_services(configuration: Configuration) -> tuple[Service, ...]:
         tracking(configuration),
         *airflow(configuration),
         search(configuration),
-        log_keeper(configuration),
+        *keepers(configuration),
     )
+
+
+def _code_digest() -> str:
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -11,10 +12,14 @@ from rich.table import Table
 
 from deploy.local.catalog_runs import CatalogState
 from deploy.local.configuration import Configuration
-from deploy.local.lifecycle import ServiceState
 from deploy.local.probes import get_json
+from deploy.local.service_states import PlatformState, ServiceState
+from deploy.local.services import KEEPERS
 from vitrine.connections import open_ledger
+from vitrine.errors import LedgerError
 from vitrine.ledger import LivePointer
+
+_COLOURS = {"ready": "green", "stopped": "dim", "gave up": "bold red", "not answering": "red", "suspended": "red"}
 
 
 def print_catalog(configuration: Configuration, catalog_id: str, state: CatalogState, console: Console) -> None:
@@ -89,28 +94,38 @@ def print_change(
     console.print(f"failed requests  {failed} of {requests:,} while it was trained, promoted and released")
 
 
-def print_status(configuration: Configuration | None, states: list[ServiceState], console: Console) -> None:
+def print_status(configuration: Configuration | None, state: PlatformState, console: Console) -> None:
     """Prints the services, and the live release of each catalog as the ledger and the search tier know it."""
     if configuration is None:
         console.print("nothing was set up here yet; `make up` starts the services, `make demo` fills them")
         return
     table = Table()
-    for column in ("service", "state", "pid", "memory", "where"):
-        table.add_column(column, justify="right" if column in ("pid", "memory") else "left")
-    for state in states:
+    for column in ("service", "state", "pid", "memory", "restarts", "where"):
+        table.add_column(column, justify="right" if column in ("pid", "memory", "restarts") else "left")
+    for service in state.services:
         table.add_row(
-            state.name,
-            "running" if state.is_running else "stopped",
-            str(state.pid or ""),
-            f"{state.memory_bytes / 1e6:,.0f} MB" if state.is_running else "",
-            state.url or "",
+            service.name,
+            f"[{_COLOURS.get(service.word, 'yellow')}]{service.word}[/]",
+            str(service.pid or ""),
+            f"{service.memory_bytes / 1e6:,.0f} MB" if service.process_count else "",
+            str(service.history.restarts or ""),
+            service.url or "",
         )
     console.print(table)
-    if not any(state.is_running and state.name == "postgres" for state in states):
-        console.print("live releases are unknown while PostgreSQL is stopped")
+    for service in state.services:
+        for line in _remarks(service):
+            console.print(f"{service.name}: {line}", markup=False, highlight=False, soft_wrap=True)
+    for line in _advice(state):
+        console.print(line, soft_wrap=True)
+    if not any(service.is_ready and service.name == "postgres" for service in state.services):
+        console.print("live releases are unknown while PostgreSQL does not answer")
         return
     print_places(configuration, console)
-    pointers = _live_pointers(configuration)
+    try:
+        pointers = _live_pointers(configuration)
+    except LedgerError as error:
+        console.print(f"live releases are unknown: {str(error).splitlines()[0]}", markup=False, soft_wrap=True)
+        return
     if not pointers:
         console.print("no catalog has a live release yet; `make demo` makes one")
     for catalog_id, pointer in sorted(pointers.items()):
@@ -123,6 +138,35 @@ def print_status(configuration: Configuration | None, states: list[ServiceState]
             f"{catalog_id}: release {pointer.release_id} (generation {pointer.generation}, "
             f"since {pointer.activated_at:%Y-%m-%d %H:%M}{pinned}); {serving}"
         )
+
+
+def _remarks(service: ServiceState) -> Iterator[str]:
+    """What stands below the table: why a service is not ready, and what the keeper did for it last."""
+    if not service.is_ready and service.detail:
+        yield f"{service.word}, {service.detail}"
+    history = service.history
+    if history.last_at is not None:
+        did = [
+            f"{verb} {count} time{'s' if count > 1 else ''}"
+            for verb, count in (("started again", history.restarts), ("told to go on", history.continued))
+            if count
+        ]
+        at = datetime.datetime.fromtimestamp(history.last_at).strftime("%Y-%m-%d %H:%M:%S")
+        yield f"{' and '.join(did)}, last at {at}: {history.last_reason}"
+
+
+def _advice(state: PlatformState) -> Iterator[str]:
+    if not state.is_wanted:
+        if any(service.process_count for service in state.services):
+            yield "`make down` was not finished, or never came to an end; run it again"
+        else:
+            yield "nothing runs; `make up` starts the services"
+        return
+    words = {service.name: service.word for service in state.services}
+    if all(words.get(name) in ("stopped", "gave up") for name in KEEPERS):
+        yield "nobody brings back what dies: both keepers are down; `make up` starts them and restarts nothing else"
+    if "stopped" in words.values():
+        yield "`make up` starts what is stopped"
 
 
 def live_release(configuration: Configuration, catalog_id: str) -> dict[str, Any] | None:

@@ -6,56 +6,43 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+from typing import IO
 
-from deploy.local import processes
+from deploy.local import postgres, processes
 from deploy.local.configuration import Configuration
-from deploy.local.layout import Layout, write_private
+from deploy.local.layout import Layout
 from deploy.local.processes import ProcessIdentity
+from deploy.local.records import Record, read_record, read_records, write_record
 from deploy.local.services import Service
 from vitrine.errors import VitrineError
 
+__all__ = ["Record", "ServiceError", "find_processes", "log_tail", "read_record", "read_records", "specification"]
+__all__ += ["start", "stop", "stop_strays", "stop_unrecorded", "wait_until_ready"]
+
 _KILL_ROUNDS = 5
+# What runs between this program and a service: tells the service's number, and leaves.
+_APART = """\
+import os, sys
+told = int(sys.argv[1])
+pid = os.fork()
+if pid:
+    os.write(told, str(pid).encode())
+    os._exit(0)
+os.close(told)
+os.setsid()
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _KILLED_S = 30.0  # a killed process leaves when it is scheduled once more and its memory was taken apart
 
 
 class ServiceError(VitrineError):
     """A service could not be started, or did not become ready."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is remembered of a service that was started.
-
-    Attributes:
-        name: of the service.
-        leader: its process, which leads a session of its own.
-        specification: hash of its command and environment; another one means that a restart is due.
-        started_at: Unix seconds.
-        stop_signal: number of the signal that ends it in order.
-        port: that it listens on, or None.
-    """
-
-    name: str
-    leader: ProcessIdentity
-    specification: str
-    started_at: float
-    stop_signal: int
-    port: int | None
-
-
-def read_records(layout: Layout) -> dict[str, Record]:
-    """Returns the record of each service that was started and not ended since."""
-    records = {}
-    for path in sorted(layout.records.glob("*.json")):
-        body = json.loads(path.read_text(encoding="utf-8"))
-        records[path.stem] = Record(**{**body, "leader": ProcessIdentity(**body["leader"])})
-    return records
 
 
 def specification(service: Service, configuration: Configuration) -> str:
@@ -80,21 +67,9 @@ def start(service: Service, configuration: Configuration) -> Record:
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as output:
         output.write(f"--- {time.strftime('%F %T')} start: {' '.join(service.command)}\n".encode())
         output.flush()
-        process = subprocess.Popen(
-            service.command,
-            env=environment,
-            cwd=layout.work,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            umask=0o077,
-        )
-    leader = processes.identify(process.pid)
+        leader = _start_apart(service.command, environment=environment, folder=layout.work, output=output)
     if leader is None:
-        code = process.wait()
-        raise ServiceError(f"{service.name} ended at once (exit {code}); its log is {log} and ends:\n{log_tail(log)}")
-    process.returncode = 0  # it outlives this program on purpose: no warning that nobody waited for it
+        raise ServiceError(f"{service.name} ended at once; its log is {log} and ends:\n{log_tail(log)}")
     record = Record(
         name=service.name,
         leader=leader,
@@ -103,7 +78,7 @@ def start(service: Service, configuration: Configuration) -> Record:
         stop_signal=int(service.stop_signal),
         port=service.port,
     )
-    write_private(layout.records / f"{service.name}.json", json.dumps(asdict(record)))
+    write_record(layout, record)
     return record
 
 
@@ -131,10 +106,18 @@ def wait_until_ready(
     return time.time() - record.started_at
 
 
-def stop(layout: Layout, mark: str, records: Iterable[Record], *, grace_s: float = 20.0) -> int:
+def stop(layout: Layout, mark: str, records: Iterable[Record], *, grace_s: float = 20.0, forget: bool = True) -> int:
     """Ends services with all that they started; returns how many processes had to be killed.
 
     Each gets the signal that ends it in order, then time, and what is left after `grace_s` is killed.
+
+    Args:
+        layout: of the platform.
+        mark: of the platform.
+        records: of the services.
+        grace_s: for which they may go on.
+        forget: removes the records too; False where the services are started again at once, so that one whose start is
+            cut short by a kill is not forgotten.
 
     Raises:
         ServiceError: a process outlived even SIGKILL.
@@ -145,6 +128,7 @@ def stop(layout: Layout, mark: str, records: Iterable[Record], *, grace_s: float
         # PostgreSQL's own children take a signal from their parent only: a lone SIGTERM there is a crash recovery.
         targets = found[record.name] if record.stop_signal == SIGTERM else {record.leader}
         processes.send(targets, Signals(record.stop_signal))
+        processes.send(processes.suspended(targets), SIGCONT)  # a signal reaches a suspended process when it goes on
     left = processes.wait_for_end(set().union(*found.values()), timeout_s=grace_s)
     killed = set(left)
     # A process may have started others while it was being ended, so look again until nobody is left.
@@ -160,26 +144,63 @@ def stop(layout: Layout, mark: str, records: Iterable[Record], *, grace_s: float
         raise ServiceError(
             f"these processes of {layout.state_dir} do not end: {pids}; look at them with `ps -fp {pids}`"
         )
-    for record in stopping:
+    for record in stopping if forget else ():
         (layout.records / f"{record.name}.json").unlink(missing_ok=True)
     return len(killed)
 
 
+def stop_unrecorded(layout: Layout, mark: str, name: str) -> int:
+    """Ends what carries the mark of a service that has no record; returns how many processes that were."""
+    return _end(processes.find_ours([], mark=processes.service_mark(mark, name), state_dir=layout.state_dir))
+
+
 def stop_strays(layout: Layout, mark: str) -> int:
     """Ends what carries the platform's mark but belongs to no record: what was started in the moment of a crash."""
-    left = processes.find_ours([], mark=mark, state_dir=layout.state_dir)
-    processes.send(left, SIGTERM)
-    remaining = processes.wait_for_end(left, timeout_s=10.0)
-    processes.send(remaining, SIGKILL)
-    processes.wait_for_end(remaining, timeout_s=_KILLED_S)
-    return len(left)
+    return _end(processes.find_ours([], mark=mark, state_dir=layout.state_dir))
 
 
 def find_processes(layout: Layout, mark: str, record: Record) -> set[ProcessIdentity]:
     """Returns every running process of one service."""
-    return processes.find_ours(
-        [record.leader], mark=processes.service_mark(mark, record.name), state_dir=layout.state_dir
-    )
+    mark = processes.service_mark(mark, record.name)
+    found = processes.find_ours([record.leader], mark=mark, state_dir=layout.state_dir)
+    return found | postgres.server_processes(layout) if record.name == "postgres" else found
+
+
+def _start_apart(
+    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, output: IO[bytes]
+) -> ProcessIdentity | None:
+    """Starts a program in a session of its own, as nobody's child; returns who it is, or None if it has ended already.
+
+    A child would be ended with whoever started it, who is found with all descendants, and would stay a zombie where
+    that one never asks for its end.
+    """
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as told:
+        try:
+            middle = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _APART, str(write), *command],
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(write,),
+                start_new_session=True,
+                umask=0o077,
+            )
+        finally:
+            os.close(write)
+        pid = told.read()
+        middle.wait()
+    return processes.identify(int(pid)) if pid else None
+
+
+def _end(strays: set[ProcessIdentity]) -> int:
+    processes.send(strays, SIGTERM)
+    remaining = processes.wait_for_end(strays, timeout_s=10.0)
+    processes.send(remaining, SIGKILL)
+    processes.wait_for_end(remaining, timeout_s=_KILLED_S)
+    return len(strays)
 
 
 def log_tail(path: Path, lines: int = 15) -> str:

@@ -14,9 +14,14 @@ import pytest
 
 from deploy.local import lifecycle, postgres, processes, supervisor
 from deploy.local.configuration import POOLS
+from deploy.local.keeping import pulse, wish
+from deploy.local.keeping.history import read_history
+from deploy.local.layout import Layout
 from deploy.local.mlflow_api import MlflowApi
 from deploy.local.probes import answers_http
 from deploy.local.promotion_webhook import register_webhook
+from deploy.local.service_states import read_states
+from deploy.local.supervisor import Record
 from tests.platform_fixture import Platform
 from tests.waiting import wait_for
 from vitrine.connections import open_ledger
@@ -70,11 +75,13 @@ def test_every_service_listens_on_loopback_only(platform: Platform) -> None:
 
 
 def test_every_service_runs_and_is_told_with_its_place(platform: Platform) -> None:
-    states = lifecycle.status(platform.configuration.layout, {})
+    state = read_states(platform.configuration.layout, {})
 
-    assert [state.name for state in states if not state.is_running] == []
-    assert {state.url for state in states} >= {platform.search_url, platform.airflow_url, platform.mlflow_url}
-    assert all(state.memory_bytes > 1_000_000 for state in states)
+    assert {service.name: service.word for service in state.services if not service.is_ready} == {}
+    assert state.is_as_wanted
+    urls = {service.url for service in state.services}
+    assert urls >= {platform.search_url, platform.airflow_url, platform.mlflow_url}
+    assert all(service.memory_bytes > 1_000_000 for service in state.services)
 
 
 def test_starting_again_restarts_nothing(platform: Platform) -> None:
@@ -108,15 +115,78 @@ def test_a_service_that_runs_and_does_not_answer_yet_is_waited_for(platform: Pla
 def test_a_killed_service_is_the_only_one_that_is_started_again(platform: Platform) -> None:
     layout = platform.configuration.layout
     before = supervisor.read_records(layout)
+    variables = _environment(before["s3"])
     os.kill(before["s3"].leader.pid, signal.SIGKILL)
 
     lifecycle.up(layout, {}, report=lambda _: None)
 
     after = supervisor.read_records(layout)
     assert {name for name in after if after[name] != before[name]} == {"s3"}
+    assert _environment(after["s3"]) == variables
     wait_for(
         lambda: answers_http(platform.s3_url, refusals_count=True), what="an answer of the S3 server", timeout_s=300
     )
+
+
+def test_make_up_after_many_deaths_starts_the_dead_and_nothing_else(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    before = supervisor.read_records(layout)
+    dead = {"keeper", "keeper-watch", "postgres", "mlflow"}
+    with wish.alone(layout, report=lambda _: None):  # the keepers bring nothing back while another command works
+        for name in dead:
+            kill(before[name])
+        stopped = read_states(layout, {})
+    said: list[str] = []
+
+    lifecycle.up(layout, {}, report=said.append)
+
+    after = supervisor.read_records(layout)
+    words = {service.name: service.word for service in stopped.services}
+    assert {name for name in after if after[name] != before[name]} == dead
+    assert {name for name in words if words[name] == "stopped"} == dead
+    assert not stopped.is_as_wanted
+    assert read_states(layout, {}).is_as_wanted
+
+
+def test_a_killed_keeper_comes_back_by_itself_and_harms_nothing(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    before = supervisor.read_records(layout)
+
+    kill(before["keeper"])
+
+    wait_for(lambda: _runs_anew(layout, before["keeper"]), what="another keeper", timeout_s=300)
+    after = supervisor.read_records(layout)
+    assert {name for name in after if after[name] != before[name]} == {"keeper"}
+    assert read_history(layout, "keeper").restarts >= 1
+
+
+def test_a_suspended_service_does_not_count_as_running_and_goes_on_by_itself(platform: Platform) -> None:
+    layout = platform.configuration.layout
+    before = supervisor.read_records(layout)
+    continued = read_history(layout, "s3").continued
+    with wish.alone(layout, report=lambda _: None):
+        os.kill(before["s3"].leader.pid, signal.SIGSTOP)
+        suspended = read_states(layout, {})
+
+    wait_for(lambda: read_history(layout, "s3").continued > continued, what="the service going on", timeout_s=300)
+
+    words = {service.name: service.word for service in suspended.services}
+    assert words["s3"] == "suspended"
+    assert supervisor.read_records(layout) == before
+
+
+def kill(record: Record) -> None:
+    os.kill(record.leader.pid, signal.SIGKILL)
+    wait_for(lambda: not processes.is_alive(record.leader), what=f"the end of {record.name}")
+
+
+def _environment(record: Record) -> set[bytes]:
+    return set(Path(f"/proc/{record.leader.pid}/environ").read_bytes().split(b"\0"))
+
+
+def _runs_anew(layout: Layout, before: Record) -> bool:
+    record = supervisor.read_record(layout, before.name)
+    return record is not None and record != before and pulse.beats(layout, record.name, since=record.started_at)
 
 
 def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(platform: Platform) -> None:

@@ -1,18 +1,14 @@
-"""`python -m deploy.local.log_keeper FOLDER LIMIT_BYTES`: bounds the size of the services' logs while they run.
+"""Bounds the size of the services' logs while they run; the keeper does it again and again.
 
 The services append to their logs for as long as they live. A log above the limit is copied beside, to `.log.1`, and
-emptied in place: its service goes on appending to the same file. Standard library only, so that it stays small.
+emptied in place: its service goes on appending to the same file.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
-import time
 from pathlib import Path
-
-_EVERY_S = 30.0
 
 
 def keep(folder: Path, *, limit_bytes: int) -> list[Path]:
@@ -35,18 +31,3 @@ def keep(folder: Path, *, limit_bytes: int) -> list[Path]:
 
 def _create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-
-
-def main() -> None:
-    """Keeps the folder of the command line until it is ended."""
-    folder, limit_bytes = Path(sys.argv[1]), int(sys.argv[2])
-    while True:
-        try:
-            keep(folder, limit_bytes=limit_bytes)
-        except OSError as error:  # a full disk, a log that was removed: the next round may find it mended
-            print(f"the logs cannot be kept small: {error}", file=sys.stderr, flush=True)
-        time.sleep(_EVERY_S)
-
-
-if __name__ == "__main__":
-    main()

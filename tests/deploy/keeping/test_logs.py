@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.local.log_keeper import keep
+from deploy.local.keeping.logs import keep
 
 
 def test_a_log_above_the_limit_is_emptied_in_place_and_its_end_is_kept_beside(tmp_path: Path) -> None:

@@ -1,0 +1,225 @@
+"""One trial: a signal to one process of one service under load, and the seconds until the service is healthy again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.service_drill.load import TIMEOUT_S, steady_load
+from deploy.local import lifecycle, processes, services, supervisor
+from deploy.local.configuration import Configuration
+from deploy.local.probes import answers_http
+from deploy.local.services import Service
+
+SUSPENDED_S = 20.0
+# The seconds to health and the failed searches that are allowed.
+SOON_S, LATER_S = 5.0, 60.0
+_BEFORE_S = 3.0  # of load ahead of the signal
+_AFTER_S = 5.0  # of load once all is well
+_EVERY_S = 0.1
+
+# What else than the leader of a service is hit: its name here, and what stands in its command line.
+PARTS = {"search worker": ("search", "serving.worker"), "mlflow server": ("mlflow", "uvicorn")}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one signal did.
+
+    Attributes:
+        target: a service, or a part of one.
+        signal: SIGKILL or SIGSTOP.
+        sent, failed: searches, from shortly before the signal until shortly after the health.
+        healthy_s: seconds from the signal to health; None if it never came, or only by `make up`.
+        by_hand_s: seconds that `make up` took, where it was needed.
+        restarted: the other services whose process was another one afterwards.
+        example: one of the failures.
+    """
+
+    target: str
+    signal: str
+    sent: int
+    failed: int
+    healthy_s: float | None
+    by_hand_s: float | None
+    restarted: tuple[str, ...]
+    example: str
+
+    @property
+    def limit_s(self) -> float:
+        """Within which it must be healthy."""
+        return SOON_S if self.target.startswith("search") else LATER_S
+
+    @property
+    def in_flight(self) -> int:
+        """How many searches may fail: those that a killed process was at, at 20 a second of some 10 ms each."""
+        return 2 if self.target.startswith("search") else 0
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it was healthy in time by itself, and no search failed but those in flight at the search tier."""
+        return self.healthy_s is not None and self.healthy_s <= self.limit_s and self.failed <= self.in_flight
+
+
+def targets(configuration: Configuration) -> tuple[str, ...]:
+    """Returns every service, and the parts of services that are hit apart from their leader."""
+    return (*(service.name for service in services.all_services(configuration)), *PARTS)
+
+
+def run_trial(
+    configuration: Configuration,
+    target: str,
+    number: signal.Signals,
+    *,
+    bodies: Sequence[dict[str, Any]],
+    limit_s: float = 90.0,
+    suspended_s: float = SUSPENDED_S,
+    timeout_s: float = TIMEOUT_S,
+) -> Trial:
+    """Hits one process, and waits for health; after `limit_s` without it, does what `make up` does.
+
+    Args:
+        configuration: of a platform that runs.
+        target: one of `targets`.
+        number: SIGKILL or SIGSTOP.
+        bodies: of the searches that are sent meanwhile.
+        limit_s: after which health is no longer waited for.
+        suspended_s: after which the process is told to go on, unless it goes on already.
+        timeout_s: after which a search has failed.
+
+    Raises:
+        TimeoutError: the platform is not healthy before the trial, or not even after `make up`.
+    """
+    name = PARTS[target][0] if target in PARTS else target
+    wait_for_health(configuration, timeout_s=300.0)
+    before = supervisor.read_records(configuration.layout)
+    victim = find_victim(configuration, target)
+    [service] = [one for one in services.all_services(configuration) if one.name == name]
+    by_hand_s = None
+    with steady_load(configuration.search_url, bodies, timeout_s=timeout_s) as load:
+        time.sleep(_BEFORE_S)
+        hit_at = time.monotonic()
+        os.kill(victim.pid, number)
+        healthy_s = _until(
+            lambda: _is_over(configuration, service, victim, number, hit_at=hit_at, suspended_s=suspended_s),
+            since=hit_at,
+            limit_s=limit_s,
+        )
+        if healthy_s is None:
+            by_hand_s = _by_hand(configuration)
+        time.sleep(_AFTER_S)
+    wait_for_health(configuration, timeout_s=300.0)
+    after = supervisor.read_records(configuration.layout)
+    return Trial(
+        target=target,
+        signal=number.name,
+        sent=load.sent,
+        failed=len(load.failures),
+        healthy_s=healthy_s,
+        by_hand_s=by_hand_s,
+        restarted=tuple(sorted(one for one in before if one != name and after.get(one) != before[one])),
+        example=load.failures[0] if load.failures else "",
+    )
+
+
+def find_victim(configuration: Configuration, target: str) -> processes.ProcessIdentity:
+    """Returns the process that a trial hits: the leader of a service, or a part of it."""
+    name, word = PARTS.get(target, (target, None))
+    record = supervisor.read_records(configuration.layout)[name]
+    if word is None:
+        return record.leader
+    found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, record)
+    parts = [one for one in found if one != record.leader and word in _command(one.pid)]
+    if not parts:
+        raise LookupError(f"no process of {name} has {word!r} in its command line")
+    return min(parts, key=lambda one: one.pid)
+
+
+def wait_for_health(configuration: Configuration, *, timeout_s: float) -> None:
+    """Waits until every service is healthy.
+
+    Raises:
+        TimeoutError: one is not.
+    """
+    wanted = services.all_services(configuration)
+    found = _until(
+        lambda: all(_is_healthy(configuration, service) for service in wanted),
+        since=time.monotonic(),
+        limit_s=timeout_s,
+    )
+    if found is None:
+        sick = [service.name for service in wanted if not _is_healthy(configuration, service)]
+        raise TimeoutError(f"not healthy after {timeout_s:.0f} s: {', '.join(sick)}")
+
+
+def _is_over(
+    configuration: Configuration,
+    service: Service,
+    victim: processes.ProcessIdentity,
+    number: signal.Signals,
+    *,
+    hit_at: float,
+    suspended_s: float,
+) -> bool:
+    if number == signal.SIGSTOP and time.monotonic() - hit_at >= suspended_s:
+        processes.send([victim], signal.SIGCONT)
+    hit = victim.pid if processes.is_alive(victim) else None
+    if hit is not None and (number == signal.SIGKILL or _state(hit) == "T"):
+        return False
+    return _is_healthy(configuration, service)
+
+
+def _is_healthy(configuration: Configuration, service: Service) -> bool:
+    record = supervisor.read_records(configuration.layout).get(service.name)
+    if record is None or processes.is_dying(record.leader) or _state(record.leader.pid) == "T":
+        return False
+    if service.name != "search":
+        return service.is_ready(record.started_at)
+    return answers_http(f"{configuration.search_url}/readyz") and _workers(configuration) >= _search_workers(
+        configuration
+    )
+
+
+def _workers(configuration: Configuration) -> int:
+    record = supervisor.read_records(configuration.layout)["search"]
+    found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, record)
+    return sum("serving.worker" in _command(one.pid) for one in found)
+
+
+def _search_workers(configuration: Configuration) -> int:
+    return configuration.settings.search_workers
+
+
+def _by_hand(configuration: Configuration) -> float:
+    started = time.monotonic()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
+    environment["VITRINE_STATE_DIR"] = str(configuration.layout.state_dir)
+    lifecycle.up(configuration.layout, environment, report=lambda _: None)
+    return time.monotonic() - started
+
+
+def _until(look: Callable[[], bool], *, since: float, limit_s: float) -> float | None:
+    while time.monotonic() - since < limit_s:
+        if look():
+            return time.monotonic() - since
+        time.sleep(_EVERY_S)
+    return None
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""

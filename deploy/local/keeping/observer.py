@@ -1,0 +1,125 @@
+"""Looks at one running service: whether it answers, is suspended by a signal, or hangs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from signal import SIGCONT
+
+from deploy.local import processes, supervisor
+from deploy.local.configuration import Configuration
+from deploy.local.keeping.hangs import Patience, Silence
+from deploy.local.processes import ProcessIdentity
+from deploy.local.services import Service
+from deploy.local.supervisor import Record
+
+_AGAIN_S = 0.2
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one look has shown.
+
+    Attributes:
+        answers: the service is ready.
+        to_continue: processes that a signal has held for long enough; SIGCONT is due.
+        hangs: why it must be ended and started again, or None.
+    """
+
+    answers: bool = False
+    to_continue: frozenset[ProcessIdentity] = field(default=frozenset())
+    hangs: str | None = None
+
+
+class Observer:
+    """What is known of one running process, the leader of a service."""
+
+    def __init__(self, record: Record, patience: Patience) -> None:
+        self.record = record
+        self.was_ready = False
+        self._patience = patience
+        self._silence = Silence(patience)
+        self._suspended_at: float | None = None
+
+    def look(self, service: Service, configuration: Configuration, *, can_answer: bool = True) -> Observation:
+        """Asks the service once.
+
+        Args:
+            service: that runs.
+            configuration: of the platform.
+            can_answer: False while what the service needs is away; its silence then says nothing.
+        """
+        held = processes.suspended([self.record.leader])
+        if held:
+            return self._held(held)
+        if service.is_ready(self.record.started_at):
+            self.was_ready = True
+            self._suspended_at = None
+            self._silence.answered()
+            return Observation(answers=True)
+        if not can_answer:
+            self._silence.answered()
+            return Observation()
+        layout, mark = configuration.layout, configuration.credentials.mark
+        found = supervisor.find_processes(layout, mark, self.record)
+        # A leader whose survivors are adopted looks after them itself.
+        held = set() if service.survivors_are_adopted else processes.suspended(found)
+        if held:
+            return self._held(held)
+        self._suspended_at = None
+        reason = self._silence.unanswered(
+            now=time.monotonic(), cpu_s=processes.cpu_s(found), wants_to_work=processes.wants_to_work(found)
+        )
+        is_starting = not self.was_ready and time.time() - self.record.started_at < service.ready_timeout_s
+        # One that listens on the port of older settings is asked in vain.
+        is_as_wanted = self.record.specification == supervisor.specification(service, configuration)
+        return Observation(hangs=None if is_starting or not is_as_wanted else reason)
+
+    def _held(self, held: set[ProcessIdentity]) -> Observation:
+        now = time.monotonic()
+        if self._suspended_at is None:
+            self._suspended_at = now
+        if now - self._suspended_at < self._patience.suspended_s:
+            return Observation()
+        self._suspended_at = None
+        return Observation(to_continue=frozenset(held))
+
+
+def wait_for_answer(
+    service: Service,
+    record: Record,
+    configuration: Configuration,
+    *,
+    can_answer: Callable[[], bool],
+    cancelled: threading.Event,
+) -> str | None:
+    """Waits until a service that runs answers, or until `cancelled` is set; returns why it must be started again.
+
+    One that a signal has suspended is told to go on.
+
+    Args:
+        service: that runs.
+        record: of its process.
+        configuration: of the platform.
+        can_answer: tells whether what it needs to answer is there.
+        cancelled: ends the waiting.
+    """
+    observer = Observer(record, Patience(suspended_s=3.0))
+    while not cancelled.is_set():
+        found = observer.look(service, configuration, can_answer=can_answer())
+        if found.answers:
+            return None
+        if processes.is_dying(record.leader):
+            return "has ended"
+        if found.hangs:
+            return found.hangs
+        processes.send(found.to_continue, SIGCONT)
+        cancelled.wait(_AGAIN_S)
+    return None
+
+
+def suspension(held: Iterable[ProcessIdentity]) -> str:
+    """Says what held a service up."""
+    return f"a signal (SIGSTOP) had suspended process {', '.join(str(one.pid) for one in held)}"

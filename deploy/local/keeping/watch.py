@@ -1,0 +1,98 @@
+"""`python -m deploy.local.keeping.watch STATE_DIR`: brings back the keeper when it dies or hangs.
+
+The keeper does the same for this process, as it does for every service. Small on purpose: what it needs to start a
+keeper is imported by a process that it starts for that.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from signal import SIGCONT, SIGKILL
+
+from deploy.local import processes
+from deploy.local.keeping import pulse, wish
+from deploy.local.keeping.history import Death, Limits, read_history, write_history
+from deploy.local.layout import Layout
+from deploy.local.records import Record, read_record
+
+log = logging.getLogger("vitrine.keeper")
+
+NAME, KEEPER = "keeper-watch", "keeper"
+STARTED, NOT_NOW = 0, 3  # what the revival ends with
+_HUNG_S = 120.0
+_LIMITS = Limits()
+
+
+class Watch:
+    """Watches the keeper of one platform."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._was_suspended = False
+
+    def round(self) -> None:
+        """Looks at the keeper once, and does what is due."""
+        record = read_record(self._layout, KEEPER)
+        if record is None or not wish.is_up(self._layout):
+            return
+        if processes.is_dying(record.leader):
+            self._bring_back(record)
+        elif processes.suspended([record.leader]):
+            self._continue(record)
+        elif min(pulse.age_s(self._layout, KEEPER), time.time() - record.started_at) > _HUNG_S:
+            log.warning("keeper: no pulse for %.0f s; it is killed", _HUNG_S)
+            processes.send([record.leader], SIGKILL)  # what it knows lies on disk
+            processes.wait_for_end([record.leader], timeout_s=_HUNG_S)
+
+    def _bring_back(self, record: Record) -> None:
+        now, key = time.time(), f"{record.leader.pid} {record.leader.started}"
+        history = read_history(self._layout, KEEPER)
+        if history.dead != key:
+            death = Death(at=now, lived_s=now - record.started_at, is_excused=False)
+            history = history.with_death(death, dead=key, reason="its process ended", limits=_LIMITS)
+            write_history(self._layout, KEEPER, history)
+            log.warning("keeper: process %s ended; %s", record.leader.pid, history.gave_up or "it is started again")
+        if history.gave_up is None and now >= history.next_at:
+            revival = [sys.executable, "-m", "deploy.local.keeping.revival", str(self._layout.state_dir)]
+            code = subprocess.run(revival, check=False).returncode
+            if code == STARTED:
+                write_history(self._layout, KEEPER, history.with_restart())
+            elif code != NOT_NOW:
+                write_history(self._layout, KEEPER, replace(history, dead=""))  # another end, and a longer pause
+
+    def _continue(self, record: Record) -> None:
+        """Lets a suspended keeper go on when it was suspended at the last look, too."""
+        if self._was_suspended:
+            history = read_history(self._layout, KEEPER)
+            reason = f"a signal (SIGSTOP) had suspended process {record.leader.pid}"
+            write_history(self._layout, KEEPER, history.with_continuation(reason))
+            processes.send([record.leader], SIGCONT)
+            log.warning("keeper: %s; it goes on", reason)
+        self._was_suspended = not self._was_suspended
+
+
+def main() -> int:
+    """Watches the keeper of the platform whose folder stands on the command line."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    layout, ended = Layout(Path(sys.argv[1])), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    watch = Watch(layout)
+    while not ended.wait(pulse.EVERY_S):
+        pulse.beat(layout, NAME)
+        try:
+            watch.round()
+        except (OSError, ValueError) as error:  # a full disk: the next round may find it mended
+            log.error("this round failed, the next one tries again: %s", error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

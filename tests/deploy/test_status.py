@@ -1,0 +1,78 @@
+"""What `make status` says of services that are not as they should be, and how it ends."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.local import services, summary
+from deploy.local.configuration import Configuration, configure, write_env_file
+from deploy.local.keeping.history import History
+from deploy.local.layout import Layout
+from deploy.local.service_states import PlatformState, ServiceState, read_states
+from tests.platform_fixture import private_environment
+
+READY = ServiceState(
+    name="s3", word="ready", detail="", pid=1, process_count=1, memory_bytes=1, url=None, history=History()
+)
+
+
+def configuration_in(folder: Path) -> Configuration:
+    layout = Layout(folder / "state")
+    return configure(layout, private_environment(layout.state_dir))
+
+
+def said(configuration: Configuration, *states: ServiceState, is_wanted: bool = True) -> str:
+    written = io.StringIO()
+    state = PlatformState(services=states, is_wanted=is_wanted)
+    summary.print_status(configuration, state, Console(file=written, width=160))
+    return written.getvalue()
+
+
+def test_a_service_that_was_given_up_is_shown_with_its_reason_and_its_restarts(tmp_path: Path) -> None:
+    history = History(
+        restarts=5, last_at=1_764_500_000.0, last_reason="ended; no such index", gave_up="it ended 6 times"
+    )
+    looping = replace(
+        READY, name="search", word="gave up", detail="it ended 6 times; fix it", pid=None, history=history
+    )
+
+    text = said(configuration_in(tmp_path), READY, looping)
+
+    assert "search: gave up, it ended 6 times" in text
+    assert "search: started again 5 times, last at 2025-11-30" in text
+    assert "no such index" in text
+    assert "s3:" not in text
+
+
+def test_a_platform_whose_keepers_are_both_dead_says_what_to_do(tmp_path: Path) -> None:
+    keepers = [replace(READY, name=name, word="stopped", pid=None, process_count=0) for name in services.KEEPERS]
+
+    text = said(configuration_in(tmp_path), READY, *keepers)
+
+    assert "nobody brings back what dies" in text
+    assert "`make up`" in text
+
+
+def test_the_status_succeeds_when_everything_is_as_a_person_wants_it() -> None:
+    stopped = replace(READY, word="stopped", pid=None, process_count=0)
+    left = replace(stopped, process_count=2)
+
+    assert PlatformState(services=(READY,), is_wanted=True).is_as_wanted
+    assert PlatformState(services=(stopped,), is_wanted=False).is_as_wanted
+    assert not PlatformState(services=(READY, stopped), is_wanted=True).is_as_wanted
+    assert not PlatformState(services=(READY,), is_wanted=False).is_as_wanted
+    assert not PlatformState(services=(left,), is_wanted=False).is_as_wanted
+
+
+def test_services_that_were_never_started_are_stopped(tmp_path: Path) -> None:
+    configuration = configuration_in(tmp_path)
+    write_env_file(configuration)
+
+    state = read_states(configuration.layout, {})
+
+    assert {service.word for service in state.services} == {"stopped"}
+    assert state.is_as_wanted
