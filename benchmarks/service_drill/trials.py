@@ -24,7 +24,7 @@ _AFTER_S = 5.0  # of load once all is well
 _EVERY_S = 0.1
 
 # What else than the leader of a service is hit: its name here, and what stands in its command line.
-PARTS = {"search worker": ("search", "serving.worker"), "mlflow server": ("mlflow", "uvicorn")}
+PARTS = {"search worker": ("search", "serving.worker")}
 
 
 @dataclass(frozen=True)
