@@ -30,6 +30,8 @@ LOOPBACK = "0100007F"  # 127.0.0.1 as /proc/net/tcp writes it
 LISTEN = "0A"
 
 HTTP_TIMEOUT_S = 120.0
+# Some of Airflow's processes may end by themselves when their database goes away.
+ENDS_WITHOUT_POSTGRES = {"airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
 
 pytestmark = pytest.mark.timeout(3000)  # the first of them starts the platform
 
@@ -142,7 +144,9 @@ def test_make_up_after_many_deaths_starts_the_dead_and_nothing_else(platform: Pl
 
     after = supervisor.read_records(layout)
     words = {service.name: service.word for service in stopped.services}
-    assert {name for name in after if after[name] != before[name]} == dead
+    changed = {name for name in after if after[name] != before[name]}
+    assert dead <= changed
+    assert changed - dead <= ENDS_WITHOUT_POSTGRES
     assert {name for name in words if words[name] == "stopped"} == dead
     assert not stopped.is_as_wanted
     assert read_states(layout, {}).is_as_wanted
