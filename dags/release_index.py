@@ -11,10 +11,11 @@
 5. `verify_release` asks the live tier over HTTP. If that fails, the release before is put back, with its pin, and
    verified, and the run fails. Clearing the failed task stages, activates and verifies the release again.
 
-`promote` makes any release live, whatever the gate said and however old it is, accepts its encoder where the gate had
-refused it, and unpins. `choose_target` settles the release before, or the one named, and `roll_back` returns to it and
-pins it; both stage and verify as a release does. While a catalog is pinned, by `pin` or a rollback, builds release
-nothing until `unpin` or `promote`.
+`promote` makes any release live, whatever the gate said and however old it is, and accepts its encoder where the gate
+had refused it. It unpins; a release that is older than the head it pins, because the next build would undo it, and the
+task's log says so. `choose_target` settles the release before, or the one named, and `roll_back` returns to it and pins
+it; both stage and verify as a release does. While a catalog is pinned, builds release nothing until `unpin` or a
+`promote` of what is newest. `/v1/release`, the metrics and `make status` show a pin.
 
 A candidate that is older than the live release, or that meets a pin, ends as skipped with the reason in its log: by
 itself the live release never moves back. **A rerun** of a release that is live changes nothing. Not to be backfilled.

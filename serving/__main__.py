@@ -42,6 +42,7 @@ def _control(settings: Settings, options: argparse.Namespace) -> int:
             settings, catalog_id=catalog_id, release_id=options.release_id, actor=actor, reason=reason
         )
         print(f"{catalog_id}: release {options.release_id} is live by hand (generation {generation})")
+        _say_pin(settings, catalog_id)
     elif options.command == "rollback":
         back = control.roll_back(settings, catalog_id=catalog_id, actor=actor, reason=reason, release_id=options.to)
         print(f"{catalog_id}: rolled back to {back.release_id} and pinned (generation {back.generation})")
@@ -54,6 +55,17 @@ def _control(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def _say_pin(settings: Settings, catalog_id: str) -> None:
+    from contextlib import closing
+
+    from vitrine.connections import open_ledger
+
+    with closing(open_ledger(settings)) as ledger:
+        live = ledger.releases.live(catalog_id)
+    if live is not None and live.pinned:
+        print(f"{catalog_id}: pinned, {live.pin_reason}; no release goes live by itself until `unpin`")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -63,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="print JSON instead of lines")
     release = _command(commands, "release", "gate a candidate, stage it, make it live and verify it")
     release.add_argument("--release-id", required=True)
-    promote = _command(commands, "promote", "make any release live by hand; unpins")
+    promote = _command(
+        commands, "promote", "make any release live by hand; unpins, or pins if it is older than the head"
+    )
     promote.add_argument("--release-id", required=True)
     promote.add_argument("--reason", default="")
     rollback = _command(commands, "rollback", "go back to the release before this one; pins")

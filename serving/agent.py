@@ -118,6 +118,7 @@ class Agent:
             "generation": pointer.generation,
             "activated_at": pointer.activated_at.astimezone(datetime.UTC).isoformat(),
             "previous": pointer.previous_release_id,
+            "pinned": pointer.pinned,
         }
         if catalog.live != pointer.release_id:
             log.info(

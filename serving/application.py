@@ -45,7 +45,7 @@ def create_app(settings: Settings, *, slots: WorkerSlots, folder: ReplicaFolder)
     app.config["MAX_FORM_PARTS"] = 20
     app.url_map.merge_slashes = False  # slashes belong to item ids
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    metrics = Metrics()
+    metrics = Metrics(pins=slots.pins)
     store = open_object_store(settings, timeout_s=min(settings.s3_timeout_s, _IMAGE_TIMEOUT_S), max_attempts=1)
     pictures = Pictures(store, folder.images, settings)
     problems.install(app)
@@ -170,6 +170,7 @@ def _catalog_routes(app: Flask, slots: WorkerSlots) -> None:
             recall_at_10=live.recall_at_10,
             activated_at=serving.activated_at,
             slot=serving.slot,
+            pinned=serving.pinned,
         )
         return _json(body)
 

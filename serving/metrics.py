@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0)
 
@@ -17,7 +20,11 @@ class Metrics:
     answers for all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, pins: Callable[[], Mapping[str, bool]] = dict) -> None:
+        """Args:
+        pins: whether the release that answers is pinned, by catalog; asked when the metrics are read.
+        """
+        self._pins = _Pins(pins)
         self._own = CollectorRegistry()
         self.requests = Counter(
             "vitrine_search_requests", "Requests by route and status.", ["route", "status"], registry=self._own
@@ -51,8 +58,26 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Returns the text that Prometheus reads."""
+        state = CollectorRegistry()
+        state.register(self._pins)
         if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            return generate_latest(self._own)
+            return generate_latest(self._own) + generate_latest(state)
         together = CollectorRegistry()
         MultiProcessCollector(together)
-        return generate_latest(together)
+        return generate_latest(together) + generate_latest(state)
+
+
+class _Pins(Collector):
+    """A gauge of what is, not of what was counted: the worker that is asked answers, no file of it is left behind."""
+
+    def __init__(self, pins: Callable[[], Mapping[str, bool]]) -> None:
+        self._read = pins
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yields 1 for each catalog that is pinned, 0 for the others."""
+        gauge = GaugeMetricFamily(
+            "vitrine_search_release_pinned", "Whether the live release was pinned by hand.", labels=["catalog"]
+        )
+        for catalog_id, pinned in sorted(self._read().items()):
+            gauge.add_metric([catalog_id], float(pinned))
+        yield gauge

@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from vitrine.contracts.document import Document
 from vitrine.errors import ContractError
@@ -34,14 +34,20 @@ def other(slot: Slot) -> Slot:
     return "green" if slot == "blue" else "blue"
 
 
-class SlotPlan(Document):
+class _Note(Document):
+    """What one process tells another: a field that a newer version adds stops no older reader."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SlotPlan(_Note):
     """A release to hold in a slot; a higher `attempt` asks for another try after a failure."""
 
     release_id: str
     attempt: int = 0
 
 
-class CatalogPlan(Document):
+class CatalogPlan(_Note):
     """One catalog in the plan: what to hold, and which of it answers."""
 
     title: str
@@ -51,6 +57,7 @@ class CatalogPlan(Document):
     generation: int = 0
     activated_at: str = ""
     previous: str | None = None
+    pinned: bool = False
 
     @property
     def live_slot(self) -> Slot | None:
@@ -62,14 +69,14 @@ class CatalogPlan(Document):
         return next((slot for slot in SLOTS if slot in self.slots and self.slots[slot].release_id == release_id), None)
 
 
-class Plan(Document):
+class Plan(_Note):
     """What every worker should hold and serve."""
 
     default_catalog: str
     catalogs: dict[str, CatalogPlan] = Field(default_factory=dict)
 
 
-class SlotReport(Document):
+class SlotReport(_Note):
     """What a worker's slot holds."""
 
     release_id: str
@@ -78,7 +85,7 @@ class SlotReport(Document):
     detail: str = ""
 
 
-class WorkerReport(Document):
+class WorkerReport(_Note):
     """What one worker holds and serves."""
 
     index: int
@@ -88,7 +95,7 @@ class WorkerReport(Document):
     serving: dict[str, str] = Field(default_factory=dict)
 
 
-class AgentReport(Document):
+class AgentReport(_Note):
     """What the agent knows: `live` is the ledger's word, `problems` why a live release is not served."""
 
     pid: int

@@ -26,6 +26,7 @@ class ServingRelease:
     generation: int
     activated_at: str
     loaded: LoadedRelease
+    pinned: bool = False
 
     @property
     def release_id(self) -> str:
@@ -108,6 +109,10 @@ class WorkerSlots:
         """The release that answers, by catalog."""
         return {catalog_id: serving.release_id for catalog_id, serving in self.live.releases.items()}
 
+    def pins(self) -> dict[str, bool]:
+        """Whether the release that answers is pinned, by catalog."""
+        return {catalog_id: serving.pinned for catalog_id, serving in self.live.releases.items()}
+
     def _follow(self, catalog_id: str, slot: Slot, wanted: SlotPlan | None) -> None:
         slots = self._held.setdefault(catalog_id, {})
         held = slots.get(slot)
@@ -155,6 +160,7 @@ def _serving(catalog_id: str, catalog: CatalogPlan, slot: Slot, loaded: LoadedRe
         generation=catalog.generation,
         activated_at=catalog.activated_at,
         loaded=loaded,
+        pinned=catalog.pinned,
     )
 
 

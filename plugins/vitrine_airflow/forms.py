@@ -53,9 +53,9 @@ RELEASE_FORM = {
         enum=["release", "promote", "rollback", "pin", "unpin"],
         title="Action",
         description=(
-            "`release`: activate a candidate unless it is older than the live release. `promote`: activate it even so, "
-            "and unpin. `rollback`: return to the previous release, or to the one named, and pin it. `pin`: keep the "
-            "live release until `unpin` or `promote`."
+            "`release`: activate a candidate unless it is older than the live release. `promote`: activate it even so; "
+            "this unpins, or pins a release that is older than the head. `rollback`: return to the previous release, "
+            "or to the one named, and pin it. `pin`: keep the live release until `unpin` or `promote`."
         ),
     ),
     "release_id": Param(

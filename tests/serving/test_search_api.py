@@ -136,7 +136,7 @@ def test_the_release_endpoint_answers_exactly_what_was_promised(shop: ShopWindow
     LiveRelease.model_validate_json(answer.data)
     assert set(answer.json) == {
         *("release_id", "encoder_fingerprint", "encoder_version", "index_version", "items", "dimension"),
-        *("recall_at_10", "activated_at", "slot"),
+        *("recall_at_10", "activated_at", "slot", "pinned"),
     }
 
 

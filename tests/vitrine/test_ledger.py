@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from sqlalchemy import insert
@@ -129,6 +130,82 @@ def test_a_rollback_pins_and_a_promotion_unpins(ledger: Ledger, catalog_id: str)
     ]
 
 
+def test_promoting_what_is_older_than_the_head_pins_and_says_why(ledger: Ledger, catalog_id: str) -> None:
+    _activate(ledger, catalog_id, release="r-1", head=1, generation=0)
+    _move_head(ledger, catalog_id, days=2)
+
+    _activate(ledger, catalog_id, release="r-1b", head=1, generation=1, action="promote")
+
+    live = ledger.releases.live(catalog_id)
+    assert live.pinned
+    assert live.pin_reason == "promoted by hand though it was built at head 1, and the head is 2"
+    with pytest.raises(LedgerError, match="pinned"):  # the build that was running
+        _activate(ledger, catalog_id, release="r-2", head=2, generation=2)
+
+
+def test_promoting_what_is_as_new_as_the_head_unpins(ledger: Ledger, catalog_id: str) -> None:
+    _activate(ledger, catalog_id, release="r-1", head=1, generation=0)
+    _move_head(ledger, catalog_id, days=2)
+    ledger.releases.set_pin(catalog_id=catalog_id, pinned=True, actor="test", reason="sale day")
+
+    _activate(ledger, catalog_id, release="r-2", head=2, generation=1, action="promote")
+
+    assert not ledger.releases.live(catalog_id).pinned
+
+
+@pytest.mark.parametrize(
+    ("promoted", "refused", "pinned"), [("r-1", None, True), ("r-2", None, False), ("r-1", "r-2", False)]
+)
+def test_of_releases_of_one_head_the_one_that_was_offered_last_is_the_newest(
+    ledger: Ledger, catalog_id: str, promoted: str, refused: str | None, pinned: bool
+) -> None:
+    for release_id in ("r-2", "r-1", "r-2"):  # an encoder was tried, taken back and promoted again
+        ledger.releases.offer(catalog_id=catalog_id, release_id=release_id, head_sequence=3)
+    if refused:
+        ledger.releases.judge(catalog_id=catalog_id, release_id=refused, approved=False, detail={})
+
+    _activate(ledger, catalog_id, release=promoted, head=3, generation=0, action="promote")
+
+    assert ledger.releases.live(catalog_id).pinned is pinned
+
+
+def test_promoting_under_another_encoder_than_the_one_that_is_being_built_pins(ledger: Ledger, catalog_id: str) -> None:
+    promotion = ledger.promotions.observe(model_version=f"of-{catalog_id}", observed_by="poll")
+    ledger.promotions.accept(promotion.sequence, fingerprint="f-new", catalog_ids=[catalog_id])
+
+    _activate(ledger, catalog_id, release="r-1", head=3, generation=0, action="promote", fingerprint="f-old")
+    pin_reason = ledger.releases.live(catalog_id).pin_reason
+    _activate(ledger, catalog_id, release="r-2", head=3, generation=1, action="promote", fingerprint="f-new")
+
+    assert pin_reason == "promoted by hand though the catalog is being built under encoder f-new"
+    assert not ledger.releases.live(catalog_id).pinned
+
+
+def test_of_a_promotion_and_a_build_that_ends_meanwhile_one_wins_and_the_promotion_lasts(
+    ledger: Ledger, catalog_id: str
+) -> None:
+    _activate(ledger, catalog_id, release="r-0", head=0, generation=0)
+    for number in range(1, 9):
+        generation, old = (
+            ledger.releases.live(catalog_id).generation,
+            _move_head(ledger, catalog_id, days=1, mark=number) - 1,
+        )
+        start = threading.Barrier(2)
+        build = partial(_race, start, ledger, catalog_id, f"built-{number}", old + 1, generation, "release")
+        promote = partial(_race, start, ledger, catalog_id, f"old-{number}", old, generation, "promote")
+
+        with ThreadPoolExecutor(2) as pool:
+            built, promoted = (done.result() for done in [pool.submit(build), pool.submit(promote)])
+
+        after = ledger.releases.live(catalog_id)
+        assert built != promoted
+        assert (after.release_id, after.pinned) == ((f"old-{number}", True) if promoted else (f"built-{number}", False))
+        if promoted:
+            with pytest.raises(LedgerError, match="pinned"):  # the build tries again
+                _activate(ledger, catalog_id, release=f"built-{number}", head=old + 1, generation=after.generation)
+            ledger.releases.set_pin(catalog_id=catalog_id, pinned=False, actor="test", reason="")
+
+
 def test_a_restoration_pins_as_it_was_before_what_it_takes_back(ledger: Ledger, catalog_id: str) -> None:
     _activate(ledger, catalog_id, release="r-1", head=1, generation=0)
     ledger.releases.set_pin(catalog_id=catalog_id, pinned=True, actor="test", reason="sale day")
@@ -223,8 +300,37 @@ def test_every_transition_is_journalled_in_the_object_store(
     assert own == ["delivery_recorded", "candidate_offered", "activation", "encoder_refused", "encoder_accepted"]
 
 
+def _race(
+    start: threading.Barrier, ledger: Ledger, catalog_id: str, release: str, head: int, generation: int, action: str
+) -> bool:
+    start.wait()
+    try:
+        if action == "release":
+            ledger.releases.offer(catalog_id=catalog_id, release_id=release, head_sequence=head)
+        _activate(ledger, catalog_id, release=release, head=head, generation=generation, action=action)
+    except LedgerError:
+        return False
+    return True
+
+
+def _move_head(ledger: Ledger, catalog_id: str, *, days: int, mark: int = 0) -> int:
+    head = 0
+    for day in range(1, days + 1):
+        name = {"catalog_id": catalog_id, "dt": f"2026-11-{day:02d}", "delivery_id": f"d-{day}-{mark}"}
+        ledger.partitions.record_delivery(**name, source="s")
+        head = ledger.partitions.publish_manifest(**name, manifest_id=f"m-{day}-{mark}")
+    return head
+
+
 def _activate(
-    ledger: Ledger, catalog_id: str, *, release: str, head: int, generation: int, action: str = "release"
+    ledger: Ledger,
+    catalog_id: str,
+    *,
+    release: str,
+    head: int,
+    generation: int,
+    action: str = "release",
+    fingerprint: str | None = None,
 ) -> None:
     ledger.releases.activate(
         catalog_id=catalog_id,
@@ -233,4 +339,5 @@ def _activate(
         expected_generation=generation,
         action=action,
         actor="test",
+        fingerprint=fingerprint,
     )

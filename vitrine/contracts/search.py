@@ -156,6 +156,9 @@ class LiveRelease(ApiModel):
     recall_at_10: RecallFigures
     activated_at: str
     slot: Literal["blue", "green"]
+    pinned: bool = Field(
+        default=False, description="Kept by hand: no release goes live by itself until it is unpinned."
+    )
 
 
 class Problem(ApiModel):

@@ -6,13 +6,14 @@ import datetime
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from vitrine.errors import LedgerError, StaleCandidateError, StaleGenerationError
 from vitrine.ledger import tables
 from vitrine.ledger.database import Database
 from vitrine.ledger.promotions import latest_of
+from vitrine.ledger.release_order import what_is_newer
 
 Action = Literal["release", "promote", "rollback", "restore"]
 
@@ -64,18 +65,23 @@ class Releases:
         """Records a candidate; one that was offered before keeps its state and takes the newer head."""
         table = tables.candidates
         with self._database.transaction() as connection:
+            _hold_live(connection, catalog_id)  # a promotion sees this candidate, or comes before it
             connection.execute(
                 insert(table)
                 .values(
                     catalog_id=catalog_id,
                     release_id=release_id,
                     head_sequence=head_sequence,
+                    offered_at=func.clock_timestamp(),
                     state="offered",
                     detail={},
                 )
                 .on_conflict_do_update(
                     index_elements=["catalog_id", "release_id"],
-                    set_={"head_sequence": func.greatest(table.c.head_sequence, head_sequence)},
+                    set_={
+                        "head_sequence": func.greatest(table.c.head_sequence, head_sequence),
+                        "offered_at": func.clock_timestamp(),
+                    },
                 )
             )
             # When the newest head builds to the release that is live already, the live pointer is as new as that head.
@@ -134,16 +140,18 @@ class Releases:
         actor: str,
         reason: str = "",
         new_encoder: str | None = None,
+        fingerprint: str | None = None,
     ) -> LivePointer:
         """Moves the live pointer by compare-and-set; `expected_generation` is 0 before the first release.
 
         `release` refuses a candidate older than the live one, and a pinned catalog; `promote`, `rollback` and
-        `restore` are a person's or the protocol's word and do not. A rollback pins, a promotion unpins, a restoration
-        pins as it was before what it takes back. What goes live is not verified until `mark_verified` says so.
+        `restore` are a person's or the protocol's word and do not. A rollback pins; a promotion unpins, unless what it
+        promotes is older than the head: the next build would undo it, so it pins. A restoration pins as it was before
+        what it takes back. What goes live is not verified until `mark_verified` says so.
 
         `new_encoder` is the candidate's fingerprint where the live release has another: `release` refuses it when a
         later promotion has replaced it, in the transaction that moves the pointer, so that a build which was under way
-        when the alias moved on cannot win.
+        when the alias moved on cannot win. `fingerprint` is the release's own, for `promote`.
 
         Raises:
             StaleGenerationError: somebody else moved the pointer since it was read.
@@ -152,9 +160,7 @@ class Releases:
         """
         table = tables.live_pointers
         with self._database.transaction() as connection:
-            live = connection.execute(
-                select(table).where(table.c.catalog_id == catalog_id).with_for_update()
-            ).one_or_none()
+            live = _hold_live(connection, catalog_id)
             generation = live.generation if live else 0
             if generation != expected_generation:
                 raise StaleGenerationError(
@@ -182,6 +188,15 @@ class Releases:
             pinned, pin_reason = action == "rollback", reason if action == "rollback" else ""
             if live and action == "restore":
                 pinned, pin_reason = live.previous_pinned, live.previous_pin_reason
+            if action == "promote":
+                pinned, pin_reason = _pin_of_promotion(
+                    connection,
+                    catalog_id=catalog_id,
+                    release_id=release_id,
+                    head_sequence=head_sequence,
+                    fingerprint=fingerprint,
+                    reason=reason,
+                )
             values = {
                 "release_id": release_id,
                 "previous_release_id": live.release_id if live else None,
@@ -259,6 +274,32 @@ class Releases:
             self._database.write_journal(connection, kind="pin", payload=payload)
         self._database.export_journal()
 
+    def pin_promoted(
+        self, *, catalog_id: str, release_id: str, fingerprint: str, actor: str, reason: str
+    ) -> LivePointer | None:
+        """Pins or unpins a release that is live already as promoting it would; returns the pointer while it is live."""
+        table = tables.live_pointers
+        with self._database.transaction() as connection:
+            live = _hold_live(connection, catalog_id)
+            if live is None or live.release_id != release_id:
+                return None
+            pinned, pin_reason = _pin_of_promotion(
+                connection,
+                catalog_id=catalog_id,
+                release_id=release_id,
+                head_sequence=live.head_sequence,
+                fingerprint=fingerprint,
+                reason=reason,
+            )
+            if (live.pinned, live.pin_reason) != (pinned, pin_reason):
+                pin = {"pinned": pinned, "pin_reason": pin_reason}
+                before = {"previous_pinned": pinned, "previous_pin_reason": pin_reason}
+                connection.execute(update(table).where(table.c.catalog_id == catalog_id).values(**pin, **before))
+                payload = {"catalog_id": catalog_id, "pinned": pinned, "actor": actor, "reason": pin_reason}
+                self._database.write_journal(connection, kind="pin", payload=payload)
+        self._database.export_journal()
+        return self.live(catalog_id)
+
     def history(self, catalog_id: str, *, limit: int = 50) -> list[dict[str, Any]]:
         """Returns the newest activations first."""
         table = tables.activations
@@ -320,3 +361,31 @@ class Releases:
         with self._database.transaction() as connection:
             rows = connection.execute(select(table).where(table.c.catalog_id == catalog_id)).all()
         return {row.fingerprint: row.reason for row in rows}
+
+
+def _hold_live(connection: Connection, catalog_id: str) -> Any:
+    """Returns a catalog's live row, locked until the transaction ends, or None."""
+    table = tables.live_pointers
+    return connection.execute(select(table).where(table.c.catalog_id == catalog_id).with_for_update()).one_or_none()
+
+
+def _pin_of_promotion(
+    connection: Connection,
+    *,
+    catalog_id: str,
+    release_id: str,
+    head_sequence: int,
+    fingerprint: str | None,
+    reason: str,
+) -> tuple[bool, str]:
+    """Returns whether promoting a release pins it, and the pin's reason: why it had to, and what the person said."""
+    newer = what_is_newer(
+        connection,
+        catalog_id=catalog_id,
+        release_id=release_id,
+        head_sequence=head_sequence,
+        fingerprint=fingerprint,
+    )
+    if newer is None:
+        return False, ""
+    return True, f"promoted by hand though {newer}" + (f": {reason}" if reason else "")

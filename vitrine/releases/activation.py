@@ -30,7 +30,8 @@ def activate_release(
         catalog_id, release_id: what goes live.
         expected_generation: of the live release that the caller has decided against (`live_generation`, read before the
             gate, a rollback or a restoration began). Read here, it would overwrite what a person promoted meanwhile.
-        action: `release` is held to the gate, the order of heads and the pin; the others are not.
+        action: `release` is held to the gate, the order of heads and the pin; the others are not. `promote` pins what
+            is older than the head.
         actor, reason: for the history.
 
     Raises:
@@ -55,6 +56,7 @@ def activate_release(
             actor=actor,
             reason=reason,
             new_encoder=_new_encoder(object_store, live, catalog_id, release_id) if action == "release" else None,
+            fingerprint=read_release(object_store, catalog_id, release_id).fingerprint,
         )
         return pointer.generation
 

@@ -5,6 +5,7 @@ Each may be killed between any two of its steps and run again: what is done stay
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from vitrine.releases.activation import activate_release, live_generation, read_
 from vitrine.releases.staging import stage_release
 from vitrine.releases.verification import VERIFY_TIMEOUT_S, verify_or_restore
 from vitrine.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _HISTORY = 10_000
 
@@ -89,19 +92,24 @@ def release_or_restore(
 
 
 def promote(settings: Settings, *, catalog_id: str, release_id: str, actor: str, reason: str = "") -> int:
-    """Makes any release live by hand, whatever the gate said and however old it is; unpins. Returns the generation.
+    """Makes any release live by hand, whatever the gate said and however old it is. Returns the generation.
 
+    What is older than the head is pinned, or the next build would undo it, and the log says so; anything else unpins.
     An encoder that the gate had refused is accepted with it: the next builds under it are judged like any other.
 
     Raises:
         ReleaseError: it does not exist, or could not be staged or verified.
         StaleGenerationError: another release went live meanwhile, and stays.
     """
+    with closing(open_ledger(settings)) as ledger:
+        before = ledger.releases.live(catalog_id)
+    was_live = before is not None and before.release_id == release_id
+    is_unfinished = before is not None and before.action == "promote" and not before.verified
     generation = release_or_restore(
         settings,
         catalog_id=catalog_id,
         release_id=release_id,
-        expected_generation=live_generation(settings, catalog_id=catalog_id),
+        expected_generation=before.generation if before else 0,
         action="promote",
         actor=actor,
         reason=reason,
@@ -109,9 +117,17 @@ def promote(settings: Settings, *, catalog_id: str, release_id: str, actor: str,
     promoted = read_release(open_object_store(settings), catalog_id, release_id)
     with closing(open_ledger(settings)) as ledger:
         ledger.releases.accept_encoder(catalog_id=catalog_id, fingerprint=promoted.fingerprint)
+        if was_live and not is_unfinished:  # a promotion that was cut short has settled its pin
+            ledger.releases.pin_promoted(
+                catalog_id=catalog_id,
+                release_id=release_id,
+                fingerprint=promoted.fingerprint,
+                actor=actor,
+                reason=reason,
+            )
         live = ledger.releases.live(catalog_id)
-        if live is not None and live.pinned and live.release_id == release_id:  # it was live already, and pinned
-            ledger.releases.set_pin(catalog_id=catalog_id, pinned=False, actor=actor, reason=reason)
+    if live is not None and live.release_id == release_id and live.pinned:
+        log.warning("catalog %s is pinned to %s: %s", catalog_id, release_id, live.pin_reason)
     return generation
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import delete
 from tiny_release import TinyRelease
 
 from tests.free_ports import free_port
+from tests.waiting import wait_for
 from vitrine.errors import LedgerError, ReleaseError, StaleCandidateError, StaleGenerationError, StorageError
 from vitrine.ledger.releases import Action
 from vitrine.ledger.tables import replicas
@@ -267,6 +268,59 @@ def test_a_promotion_makes_anything_live_unpins_and_accepts_its_encoder(tier, ca
     assert tier.ledger.releases.refused_encoders(catalog_id) == {}
 
 
+def test_promoting_an_old_release_outlives_the_build_that_was_running_and_shows(
+    tier, catalog_id, publish: Publish
+) -> None:
+    first, second = publish("first"), publish("second", head_sequence=2)
+    for tiny in (first, second):
+        _go_live(tier, tiny)
+    built = publish("built while a person promoted", head_sequence=3)
+
+    promote(tier.settings, catalog_id=catalog_id, release_id=first.release_id, actor="test", reason="wrong prices")
+
+    with pytest.raises(LedgerError, match="is pinned"):
+        _go_live(tier, built)
+    assert tier.served(catalog_id) == first.release_id
+    live = tier.ledger.releases.live(catalog_id)
+    assert live.pin_reason == "promoted by hand though it was built at head 1, and the head is 3: wrong prices"
+    _shows_pin(tier, catalog_id, pinned=True)
+    unpin(tier.settings, catalog_id=catalog_id, actor="test")
+    _shows_pin(tier, catalog_id, pinned=False)
+
+
+def test_promoting_what_is_live_already_pins_once_the_head_has_moved_on(tier, catalog_id, publish: Publish) -> None:
+    first = publish("first")
+    _go_live(tier, first)
+    publish("coming", head_sequence=2)
+
+    promote(tier.settings, catalog_id=catalog_id, release_id=first.release_id, actor="test", reason="not today")
+
+    assert tier.ledger.releases.live(catalog_id).pinned
+    assert len(tier.ledger.releases.history(catalog_id)) == 1
+
+
+def test_a_promotion_that_was_cut_short_keeps_the_pin_that_it_was_given(tier, catalog_id, publish: Publish) -> None:
+    newest = publish("newest")
+    stage_release(tier.settings, catalog_id=catalog_id, release_id=newest.release_id)
+    _activate(tier, newest, action="promote")
+    publish("of the next day", head_sequence=2)
+
+    promote(tier.settings, catalog_id=catalog_id, release_id=newest.release_id, actor="test")
+
+    assert not tier.ledger.releases.live(catalog_id).pinned
+
+
+def _shows_pin(tier, catalog_id: str, *, pinned: bool) -> None:
+    """Waits until both workers and the metrics say so."""
+
+    def seen() -> tuple[bool, bool]:
+        answers = {tier.replica.get("/v1/release", catalog=catalog_id).json()["pinned"] for _ in range(8)}
+        line = f'vitrine_search_release_pinned{{catalog="{catalog_id}"}} {float(pinned)}'
+        return answers == {pinned}, all(line in tier.replica.get("/metrics").text for _ in range(8))
+
+    wait_for(lambda: seen() == (True, True), what=f"pinned: {pinned}")
+
+
 def test_what_was_rolled_back_from_or_restored_over_is_never_gone_back_to() -> None:
     def history(*steps: tuple[str, str]) -> list[dict[str, str]]:
         return [{"action": action, "release_id": release_id} for action, release_id in reversed(steps)]
@@ -295,9 +349,14 @@ def test_the_commands_pin_show_and_unpin(tier, catalog_id, publish: Publish) -> 
         )
         return done.stdout
 
+    promoted = command("promote", "--catalog", catalog_id, "--release-id", tiny.release_id, "--actor", "test")
+    publish("of the next day", head_sequence=2)
+    kept = command("promote", "--catalog", catalog_id, "--release-id", tiny.release_id, "--actor", "test")
     pinned = command("pin", "--catalog", catalog_id, "--reason", "sale day", "--actor", "test")
     status = command("status", "--catalog", catalog_id)
 
+    assert "pinned" not in promoted
+    assert "pinned, promoted by hand though it was built at head 1, and the head is 2; no release goes live" in kept
     assert "pinned" in pinned
     assert tiny.release_id in status
     assert "pinned: sale day" in status
