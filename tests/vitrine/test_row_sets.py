@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import faiss
 import numpy as np
 import pytest
@@ -54,6 +56,50 @@ def test_bits_of_a_shards_rows_begin_with_its_first_row(mask: np.ndarray, first:
     assert np.unpackbits(bits, bitorder="little")[:count].tolist() == mask[first : first + count].tolist()
     for rows in (RowSet.of_mask(mask), RowSet.of_ids(np.flatnonzero(mask), items=len(mask))):
         assert rows.count_of(first, count) == mask[first : first + count].sum()
+
+
+@given(mask=MASKS.filter(len), seed=st.integers(0, 99), whole=st.booleans(), first=st.integers(0, 40))
+def test_rows_that_are_left_out_by_and_by_are_out_whatever_is_asked(
+    mask: np.ndarray, seed: int, whole: bool, first: int
+) -> None:
+    """The old way is the reference: a mask of every row, changed and packed again each time."""
+    draw = np.random.default_rng(seed)
+    expected = np.ones(len(mask), dtype=np.bool_) if whole else mask.copy()
+    found = every_row(len(mask)) if whole else RowSet.of_mask(mask)
+
+    for _ in range(3):
+        rows = draw.integers(0, len(mask), draw.integers(0, 4))
+        expected[rows] = False
+        found = found.without(rows)
+
+    first = min(first, len(mask) - 1)
+    count = int(draw.integers(1, len(mask) - first + 1))
+    asked = draw.integers(0, len(mask), (2, 5))
+    bits, left_out = found.parts_of(first, count)
+    through = np.ones(count, dtype=np.bool_) if bits is None else np.unpackbits(bits, bitorder="little")[:count] == 1
+    assert np.all(through[left_out])
+    through[left_out] = False
+    assert through.tolist() == expected[first : first + count].tolist()
+    assert found.bits.tolist() == RowSet.of_mask(expected).bits.tolist()
+    assert (found.count, found.ids.tolist()) == (expected.sum(), np.flatnonzero(expected).tolist())
+    assert found.count_of(first, count) == expected[first : first + count].sum()
+    assert found.contains(asked).tolist() == expected[asked].tolist()
+
+
+def test_leaving_rows_out_of_a_large_catalog_costs_what_the_rows_do() -> None:
+    items = 100_000_000
+    tracemalloc.start()
+    try:
+        found = every_row(items)
+        for start in range(0, 60, 20):
+            found = found.without(np.arange(start, start + 20) * 1_000_000)
+        found.count_of(0, items // 2), found.parts_of(0, items), found.contains(np.arange(64))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert found.count == items - 60
+    assert most < 100_000  # bytes; a mask of all rows is 100 MB
 
 
 def test_a_set_that_threads_share_cannot_be_changed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import faiss
 import numpy as np
@@ -20,8 +21,7 @@ def search_filtered(shard: Shard, queries: NDArray[np.float32], wanted: Walk, ma
     matching = matches.count_of(shard.first_row, shard.items)
     if not matching:
         return nothing(len(queries), wanted.top_k)
-    bits = matches.bits_of(shard.first_row, shard.items)
-    wanted = replace(wanted, selector=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg,arg-type]
+    wanted = replace(wanted, selector=_selector(*matches.parts_of(shard.first_row, shard.items)))
     overall = matching / shard.items
     shares = np.full(len(queries), overall)
     if shard.structure.parameter_names and not wanted.widest and wanted.left_out <= MOST_LEFT_OUT:
@@ -34,3 +34,12 @@ def search_filtered(shard: Shard, queries: NDArray[np.float32], wanted: Walk, ma
         walk = replace(wanted, kept=share, far=far)
         scores[places], rows[places] = shard.search(queries[places], walk)
     return scores, rows
+
+
+def _selector(bits: NDArray[np.uint8] | None, left_out: NDArray[np.int64]) -> Any:
+    """Returns what faiss asks of each row: let through by the bits, and not left out; None lets all through."""
+    through = None if bits is None else faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
+    if not len(left_out):
+        return through
+    kept = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out))  # type: ignore[call-arg,arg-type]
+    return kept if through is None else faiss.IDSelectorAnd(through, kept)
