@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.code_version import code_version
 from training.history import HistoryRow, read_history
 from training.logged_encoder import log_encoder
 from training.planned_evaluation import fetch_report_files, read_evaluation
@@ -25,6 +24,7 @@ from training.registry import (
 )
 from training.stored_files import fetch_files
 from training.training_lineage import training_lineage
+from vitrine.code_version import code_version
 from vitrine.connections import open_object_store
 from vitrine.contracts.trainings import Evaluation, Training
 from vitrine.encoder import fetch_encoder

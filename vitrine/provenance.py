@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from importlib import metadata
 
-from vitrine import __version__
+from vitrine.code_version import code_version
 from vitrine.contracts.document import Provenance
 from vitrine.errors import ObjectMissingError
 from vitrine.storage import ObjectStore
@@ -24,7 +24,7 @@ def describe_run(run: Mapping[str, str] | None, *, packages: tuple[str, ...] = (
     run = run or {}
     return Provenance(
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        code_version=run.get("code_version", __version__),
+        code_version=run.get("code_version") or code_version(),
         dag_id=run.get("dag_id"),
         dag_run_id=run.get("dag_run_id"),
         versions={name: metadata.version(name) for name in packages},
