@@ -15,10 +15,10 @@ import numpy as np
 
 from index_builder.held_out import HeldOutQueries
 from index_builder.recall import GroundTruth, ground_truth, measure_recall, standard_error
-from index_builder.recipes.threads import faiss_threads
 from index_builder.vectors import RowVectors
 from vitrine.contracts.releases import RecallFigures
 from vitrine.errors import GateError
+from vitrine.process_state import faiss_threads
 from vitrine.settings import Settings
 from vitrine.vector_index import VectorIndex
 

@@ -17,6 +17,7 @@ from spark_jobs.byte_ranges import Unreadable, lines, unzipped_lines
 from spark_jobs.parquet_rows import parquet_row_counts, read_parquet_rows
 from spark_jobs.reading_limits import ReadingLimits
 from vitrine.errors import DeliveryError
+from vitrine.process_state import csv_field_limit
 from vitrine.storage.object_file import ByteSource
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")
@@ -180,7 +181,6 @@ class _RecordLines:
 
 
 def _csv_rows(found: Iterator[bytes | Unreadable], *, max_record_lines: int) -> Iterator[Row | Unreadable]:
-    csv.field_size_limit(CSV_FIELD_LIMIT)  # of this process: no other code in a Spark worker reads CSV
     texts = _RecordLines(found, max_record_lines=max_record_lines)
     records = csv.reader(texts, strict=True)
     header: list[str] | None = None
@@ -188,7 +188,8 @@ def _csv_rows(found: Iterator[bytes | Unreadable], *, max_record_lines: int) -> 
         record: list[str] | Unreadable | None
         texts.begin_record()
         try:
-            record = next(records, None)
+            with csv_field_limit(CSV_FIELD_LIMIT):
+                record = next(records, None)
         except csv.Error as error:
             record = Unreadable(f"the row is not CSV: {error}")
         yield from texts.faults

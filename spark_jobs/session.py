@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from vitrine.process_state import environment
 from vitrine.settings import Settings
 from vitrine.spark_configuration import failed_job, spark_configuration
 
@@ -24,11 +25,12 @@ def spark_session(settings: Settings, *, name: str) -> Iterator[SparkSession]:
     if active is not None:
         yield active
         return
-    python = os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    python = os.environ.get("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(settings.spark_master).appName(name)
     for key, value in spark_configuration(settings, python=python).items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    with environment(PYSPARK_PYTHON=python):  # a session reads it once, for its workers
+        spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark

@@ -51,12 +51,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show_version(command: str, settings: Settings) -> None:
-    from training.registry import register_bootstrap, resolve_champion
+    from training.registry import current_champion, register_bootstrap, resolve_champion
 
     version = register_bootstrap(settings) if command == "register-bootstrap" else resolve_champion(settings)
     print(
         f"{version.name} version {version.version}: fingerprint {version.fingerprint}, {version.dimension} dimensions"
     )
+    champion = current_champion(settings)
+    if champion == version.version:
+        print(f"version {champion} is `champion`: searches are built under it")
+    else:
+        print(
+            f"`champion` is version {champion}, and nothing changes by itself: to promote version {version.version}, "
+            "move the alias to it in MLflow (docs/encoders.md, Promote)"
+        )
 
 
 def _evaluate(folder: Path | None, *, catalog: Path, into: Path | None) -> None:

@@ -20,6 +20,7 @@ from training.trainer import Place
 from training.worker import TrainingWork, device_of, train_in_process
 from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
+from vitrine.process_state import environment, environment_defaults
 
 _LOOPBACK = "127.0.0.1"
 _COLLECTIVE_TIMEOUT = timedelta(hours=1)  # the others wait while the first process validates
@@ -152,12 +153,12 @@ def _session(spark_master: str) -> Iterator[None]:
     if SparkSession.getActiveSession() is not None:
         yield
         return
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(spark_master).appName("train")
     local = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK}
     for key, value in (_SPARK | (local if spark_master.startswith("local") else {})).items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    with environment_defaults(PYSPARK_PYTHON=sys.executable):  # a session reads it once, for its workers
+        spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield
@@ -170,11 +171,5 @@ def _importable() -> Iterator[None]:
     """Lets the processes import this checkout, also where it is not installed."""
     before = os.environ.get("PYTHONPATH")
     root = str(Path(__file__).resolve().parent.parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, *([before] if before else [])])
-    try:
+    with environment(PYTHONPATH=os.pathsep.join([root, *([before] if before else [])])):
         yield
-    finally:
-        if before is None:
-            os.environ.pop("PYTHONPATH", None)
-        else:
-            os.environ["PYTHONPATH"] = before

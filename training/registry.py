@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from training.bootstrap import ENCODER_FOLDER
 from training.logged_encoder import log_encoder
-from vitrine.connections import open_object_store
+from vitrine.connections import open_ledger, open_object_store
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published, publish_encoder
 from vitrine.errors import EncoderError, RegistryError
+from vitrine.process_state import environment_defaults
+from vitrine.releases.encoder_history import live_encoders
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 
@@ -47,19 +48,25 @@ class EncoderVersion:
 
 
 def register_bootstrap(settings: Settings) -> EncoderVersion:
-    """Registers the configured checkpoint, or the bootstrap encoder, and makes it the champion when there is none.
+    """Registers the configured checkpoint, or the bootstrap encoder; the first one of a platform becomes the champion.
 
     Running again, also after being killed anywhere, registers nothing twice and moves no alias that is set: promoting
-    is a person's act.
+    is a person's act. So is setting the alias anew once a catalog is live: an alias or a version that was deleted is no
+    first start.
 
     Returns:
         The version of that encoder, which need not be the champion.
 
     Raises:
-        EncoderError: the checkpoint cannot be used, or MLflow cannot be reached.
+        EncoderError: the checkpoint cannot be used, MLflow cannot be reached, or a catalog is live and there is no
+            champion; that version is registered all the same, when it was asked for by a checkpoint.
     """
     object_store = open_object_store(settings)
     object_store.ensure_bucket()
+    if settings.encoder_checkpoint is None:  # nobody asked for this encoder: without a first start it is not registered
+        with registry_client(settings) as client:
+            if champion_version(client) is None:
+                refuse_second_first_start(settings)
     with (
         registration_lock(settings),
         scratch_folder(settings, "register") as folder,
@@ -73,8 +80,28 @@ def register_bootstrap(settings: Settings) -> EncoderVersion:
             if version is None:
                 version = _register(encoder, fingerprint=fingerprint, source=str(source))
             if champion_version(client) is None:
+                refuse_second_first_start(settings)
                 client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
     return EncoderVersion(name=MODEL_NAME, version=version, fingerprint=fingerprint, dimension=dimension)
+
+
+def refuse_second_first_start(settings: Settings) -> None:
+    """Refuses to choose a champion where catalogs are live: only a person moves the alias then.
+
+    Raises:
+        EncoderError: a catalog is live under an encoder; the message says which, and how to set the alias.
+    """
+    with closing(open_ledger(settings)) as ledger:
+        live = live_encoders(open_object_store(settings), ledger)
+    if not live:
+        return
+    encoders = sorted({f"{release.fingerprint} (version {release.encoder_version})" for release in live.values()})
+    raise EncoderError(
+        f"MLflow at {settings.mlflow_tracking_uri}: {MODEL_NAME} has no alias {CHAMPION}, though {', '.join(live)} "
+        f"{'is' if len(live) == 1 else 'are'} live under {', '.join(encoders)}: the alias or its version was deleted. "
+        "Searches go on. Set the alias yourself, in MLflow's UI, to the version that is to serve; if that version was "
+        "deleted, register it again first (docs/encoders.md, Promote)"
+    )
 
 
 def resolve_champion(settings: Settings) -> EncoderVersion:
@@ -88,6 +115,7 @@ def resolve_champion(settings: Settings) -> EncoderVersion:
     with registry_client(settings) as client:
         champion = champion_version(client)
         if champion is None:
+            refuse_second_first_start(settings)
             raise EncoderError(
                 f"MLflow at {settings.mlflow_tracking_uri}: {MODEL_NAME} has no alias {CHAMPION}; "
                 "run: python -m training register-bootstrap"
@@ -188,6 +216,17 @@ def champion_version(client: Any) -> Any | None:
         raise
 
 
+def current_champion(settings: Settings) -> str | None:
+    """Returns the number of the version that the alias names, without importing it; None when it names none.
+
+    Raises:
+        RegistryError: MLflow cannot be reached.
+    """
+    with registry_client(settings) as client:
+        champion = champion_version(client)
+        return str(champion.version) if champion is not None else None
+
+
 def _import(settings: Settings, client: Any, champion: Any) -> tuple[str, str]:
     """Publishes a version from its artifacts and tags it."""
     import mlflow
@@ -228,20 +267,20 @@ def _import(settings: Settings, client: Any, champion: Any) -> tuple[str, str]:
 @contextmanager
 def registry_client(settings: Settings) -> Iterator[Any]:
     """Opens MLflow's client; its errors and the network's become RegistryError."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read while mlflow is imported
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default waits for minutes
-    import mlflow
-    import requests
-    from mlflow.exceptions import MlflowException
+    # The first is read while mlflow is imported; without the second it tries again for minutes.
+    with environment_defaults(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_HTTP_REQUEST_MAX_RETRIES="3"):
+        import mlflow
+        import requests
+        from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
-    mlflow.set_registry_uri(settings.mlflow_tracking_uri)
-    try:
-        yield mlflow.MlflowClient()
-    except (MlflowException, requests.RequestException) as error:
-        raise RegistryError(
-            f"MLflow at {settings.mlflow_tracking_uri} failed: {error}; is it running (make status)?"
-        ) from error
+        mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
+        mlflow.set_registry_uri(settings.mlflow_tracking_uri)
+        try:
+            yield mlflow.MlflowClient()
+        except (MlflowException, requests.RequestException) as error:
+            raise RegistryError(
+                f"MLflow at {settings.mlflow_tracking_uri} failed: {error}; is it running (make status)?"
+            ) from error
 
 
 @contextmanager

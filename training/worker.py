@@ -29,6 +29,7 @@ from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import ContractError
 from vitrine.preprocessing import Preprocessing
+from vitrine.process_state import torch_threads
 from vitrine.storage import ObjectStore
 
 
@@ -92,9 +93,17 @@ def train_in_process(
         ContractError: the data cannot be trained on.
         EncoderError: the base model cannot be loaded, or the training diverged.
     """
+    on_cpu = place.device.type == "cpu"
+    # What is drawn and how many threads torch uses is the training's matter, and its process has others.
+    with (
+        torch_threads(work.options.threads if on_cpu else None),
+        torch.random.fork_rng(devices=[] if on_cpu else [place.device]),
+    ):
+        return _train(work, place, on_step=on_step)
+
+
+def _train(work: TrainingWork, place: Place, *, on_step: Callable[[HistoryRow], None] | None) -> Progress:
     options, base = work.options, work.folder / "base"
-    if place.device.type == "cpu":
-        torch.set_num_threads(options.threads)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)  # of the head's first weights: the same in each process
         tower = DualTower(load_checkpoint(base), options=options)

@@ -56,7 +56,9 @@ class Settings(BaseModel):
     # Encoder
     mlflow_tracking_uri: str = Field("http://127.0.0.1:5000", description="MLflow tracking and registry URI.")
     encoder_checkpoint: str | None = Field(
-        None, description="A transformers CLIP by name or folder, registered instead of the bootstrap encoder."
+        None,
+        description="A transformers CLIP by name or folder; `make up` registers it. It becomes `champion` only where "
+        "nothing was ever promoted.",
     )
     promotion_poll_s: float = Field(
         10.0,

@@ -55,6 +55,8 @@ def command_parser() -> argparse.ArgumentParser:
 
 def _up(layout: Layout, _: argparse.Namespace) -> None:
     configuration = lifecycle.up(layout, os.environ, report=_say)
+    if configuration.settings.encoder_checkpoint is not None:
+        demo.register_encoder(configuration, _say)
     summary.print_places(configuration, _console())
 
 

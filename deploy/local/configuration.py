@@ -122,6 +122,8 @@ def configure(layout: Layout, environment: Mapping[str, str]) -> Configuration:
     before = read_env_file(layout.env_file) if layout.env_file.is_file() else {}
     chosen = {name: value for name, value in before.items() if name.startswith(PREFIX)}
     chosen |= {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+    if (checkpoint := Path(chosen.get("VITRINE_ENCODER_CHECKPOINT", ""))).is_dir() and checkpoint.name:
+        chosen["VITRINE_ENCODER_CHECKPOINT"] = str(checkpoint.resolve())  # commands run in other folders than this one
     made = _made(Settings.from_environment({**chosen, "VITRINE_STATE_DIR": str(layout.state_dir)}), layout, credentials)
     for name in sorted(made.keys() & environment.keys()):
         if environment[name] != made[name] and name != "VITRINE_STATE_DIR":

@@ -74,7 +74,7 @@ def run_demo(
 
 
 def register_encoder(configuration: Configuration, report: Report) -> None:
-    """Registers the configured checkpoint, or the bootstrap encoder unless there is a champion.
+    """Registers the configured checkpoint, or the bootstrap encoder unless there is a champion; says what follows.
 
     Raises:
         DemoError: the registration failed.
@@ -90,13 +90,16 @@ def register_encoder(configuration: Configuration, report: Report) -> None:
             [sys.executable, "-m", "training", "register-bootstrap"],
             env=configuration.service_environment(),
             cwd=configuration.layout.work,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            stderr=output,
             check=False,
         )
+        output.write(done.stdout)
     if done.returncode != 0:
         raise DemoError(f"the encoder cannot be registered in MLflow; see {log}\n{log_tail(log)}")
     report(f"the encoder is registered after {time.monotonic() - started:.1f} s")
+    for line in done.stdout.decode(errors="replace").splitlines():
+        report(line)
 
 
 def _begin_drawing(folder: Path, *, items: int, layout: Layout, report: Report) -> subprocess.Popen[bytes] | None:

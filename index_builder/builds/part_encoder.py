@@ -15,11 +15,11 @@ from index_builder.builds.memory import watched_memory
 from index_builder.builds.part_vectors import part_halves, unit_batches
 from index_builder.builds.parts import fetch_rows
 from index_builder.builds.quantizers import fetch_quantizer
-from index_builder.recipes.threads import faiss_threads
 from vitrine.connections import open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
 from vitrine.errors import ContractError
+from vitrine.process_state import faiss_threads
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys

@@ -21,8 +21,8 @@ from index_builder.recipes.list_merge import fill_lists
 from index_builder.recipes.parts import CODES_FILE, LISTS_FILE, REFINED_FILE, PartWriter, file_chunks
 from index_builder.recipes.protocol import build_of_one_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, write_quantizer
-from index_builder.recipes.threads import faiss_threads
 from vitrine.errors import ContractError, SettingsError
+from vitrine.process_state import faiss_threads
 from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE
 
 REFINED = ",Refine(SQ8)"

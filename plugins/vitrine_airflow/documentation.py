@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG
+
+from vitrine.process_state import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "dags.md"
@@ -34,15 +35,15 @@ def _dags() -> Iterator[tuple[str, DAG]]:
     with tempfile.TemporaryDirectory() as folder:
         catalogs_file = Path(folder, "catalogs.yaml")
         catalogs_file.write_text("catalogs:\n  demo: {}\n")
-        os.environ["VITRINE_CATALOGS_FILE"] = str(catalogs_file)
-        for name in NAMES:
-            spec = importlib.util.spec_from_file_location(f"documented_{name}", ROOT / "dags" / f"{name}.py")
-            if spec is None or spec.loader is None:
-                raise ImportError(f"dags/{name}.py cannot be imported")
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            made = getattr(module, name)
-            yield name, made if isinstance(made, DAG) else made["demo"]
+        with environment(VITRINE_CATALOGS_FILE=str(catalogs_file)):
+            for name in NAMES:
+                spec = importlib.util.spec_from_file_location(f"documented_{name}", ROOT / "dags" / f"{name}.py")
+                if spec is None or spec.loader is None:
+                    raise ImportError(f"dags/{name}.py cannot be imported")
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                made = getattr(module, name)
+                yield name, made if isinstance(made, DAG) else made["demo"]
 
 
 def _section(name: str, dag: DAG) -> str:

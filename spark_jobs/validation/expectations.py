@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ import pyarrow as pa
 from spark_jobs.validation.frames import FRAME_DDL, frame_batches, frame_schema
 from vitrine.connections import open_object_store
 from vitrine.contracts.datasets import PartFile
+from vitrine.process_state import environment_defaults
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -178,7 +178,7 @@ def _error(info: Any) -> str | None:
 
 def _great_expectations() -> Any:
     # Read when the package is imported: it would send usage figures over the network.
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations
+    with environment_defaults(GX_ANALYTICS_ENABLED="false"):
+        import great_expectations
 
     return great_expectations

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.engine import EngineName, Precision
 from vitrine.errors import EncoderError
+from vitrine.process_state import torch_threads
 
 
 class TorchEngine:
@@ -36,8 +37,7 @@ class TorchEngine:
                 f"device {device!r} was asked for, and torch {torch.__version__} sees no GPU; "
                 "install torch's CUDA build, or set the device to 'cpu'"
             )
-        if device == "cpu":
-            torch.set_num_threads(threads)
+        self._threads = threads if device == "cpu" else None
         self.precision: Precision = precision
         self._device = torch.device(device)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -49,7 +49,7 @@ class TorchEngine:
         """Maps (n, 3, size, size) prepared pixels to (n, dimension)."""
         import torch
 
-        with torch.inference_mode():
+        with torch_threads(self._threads), torch.inference_mode():
             on_device = torch.from_numpy(np.ascontiguousarray(pixels)).to(self._device, self._dtype)
             return self._image(on_device).float().cpu().numpy()
 
@@ -57,7 +57,7 @@ class TorchEngine:
         """Maps (n, length) token ids to (n, dimension)."""
         import torch
 
-        with torch.inference_mode():
+        with torch_threads(self._threads), torch.inference_mode():
             on_device = torch.from_numpy(np.ascontiguousarray(token_ids)).to(self._device)
             return self._text(on_device).float().cpu().numpy()
 

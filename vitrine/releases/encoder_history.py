@@ -1,7 +1,8 @@
-"""Under which encoders a catalog was live before, as its history of activations says."""
+"""Under which encoders catalogs are live and were live before, as the ledger says."""
 
 from __future__ import annotations
 
+from vitrine.contracts.releases import Release
 from vitrine.errors import ReleaseError
 from vitrine.ledger import Ledger
 from vitrine.releases.activation import read_release
@@ -39,3 +40,16 @@ def live_before(object_store: ObjectStore, ledger: Ledger, *, catalog_id: str, f
         if release.fingerprint == fingerprint:
             return release.encoder_version
     return None
+
+
+def live_encoders(object_store: ObjectStore, ledger: Ledger) -> dict[str, Release]:
+    """Returns the live release of each catalog that is searched with an encoder; catalogs of vectors have none."""
+    found = {}
+    for catalog_id, pointer in sorted(ledger.releases.all_live().items()):
+        try:
+            release = read_release(object_store, catalog_id, pointer.release_id)
+        except ReleaseError:
+            continue  # its objects are gone, or are another platform's
+        if release.space == "encoder":
+            found[catalog_id] = release
+    return found

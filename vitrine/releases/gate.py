@@ -11,8 +11,6 @@ import datetime
 from collections.abc import Mapping
 from contextlib import closing
 
-import faiss
-
 from vitrine.catalogs import ReleaseThresholds, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.releases import GoldenSet
@@ -118,7 +116,6 @@ def _judge(
     provenance: Mapping[str, str] | None,
 ) -> tuple[GateReport, GoldenSet | None]:
     """Returns the report and the golden set that the candidate was judged with."""
-    faiss.omp_set_num_threads(1)
     absent: dict[str, str] = {}
     with scratch_folder(settings, "gate") as folder:
         candidate = open_release(object_store, catalog_id, release_id, folder=folder)

@@ -12,6 +12,7 @@ from PIL import Image
 from training.evaluate.retrievers.picture_vectors import PictureVectors, unit_rows
 from training.evaluate.task import Entry, Query, Task
 from vitrine.errors import EncoderError
+from vitrine.process_state import torch_threads
 
 
 class ResnetRetriever:
@@ -47,8 +48,7 @@ class ResnetRetriever:
     def _embed(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         import torch
 
-        torch.set_num_threads(self._threads)
-        with torch.inference_mode():
+        with torch_threads(self._threads), torch.inference_mode():
             pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
             pooled = self._model(pixel_values=pixels).pooler_output.flatten(1)  # (n, channels)
         return unit_rows(pooled.numpy().astype(np.float32))

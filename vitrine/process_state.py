@@ -1,0 +1,72 @@
+"""What belongs to a whole process, changed for the length of a block and given back.
+
+A library that sets such a thing for good sets it for everything else that its process does. Entry points may; all other
+code comes here (`tests/test_process_state.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def faiss_threads(threads: int) -> Iterator[None]:
+    """Lets faiss use so many threads."""
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """Lets torch use so many threads within an operation; None leaves it as it is."""
+    import torch
+
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if threads is not None:
+            torch.set_num_threads(before)
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Sets environment variables: for libraries that are told in no other way, and for what is started in the block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def environment_defaults(**variables: str) -> Iterator[None]:
+    """Sets those environment variables that are not set."""
+    with environment(**{name: value for name, value in variables.items() if name not in os.environ}):
+        yield
+
+
+@contextmanager
+def csv_field_limit(characters: int) -> Iterator[None]:
+    """Lets the `csv` module read fields of so many characters."""
+    before = csv.field_size_limit(characters)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
