@@ -14,6 +14,7 @@ from vitrine.heads import external_fingerprint
 from vitrine.identity import content_id
 from vitrine.settings import Settings
 from vitrine.storage import keys
+from vitrine.write_once import put_once
 
 
 def publish_candidate(
@@ -65,11 +66,10 @@ def publish_candidate(
         space="vectors" if external else "encoder",
         recall_at_10=index.recall_at_10,
     )
-    key = keys.release(catalog_id, release.release_id)
-    if not object_store.exists(key):
-        object_store.put_bytes(key, release.to_bytes())
     ledger = open_ledger(settings)
     try:
+        # The embedding set and the encoder's number stand in it and in no id.
+        put_once(object_store, ledger, keys.release(catalog_id, release.release_id), release.to_bytes())
         ledger.releases.offer(
             catalog_id=catalog_id, release_id=release.release_id, head_sequence=embedding_set.head_sequence
         )

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 
 import pyarrow as pa
 
 from index_builder.builds import find_index_version
 from index_builder.staged_head import HEAD_COLUMNS, StagedHead
-from vitrine.connections import open_object_store
+from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable
 from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.heads import HeadReader
 from vitrine.identity import content_id
-from vitrine.provenance import PROVENANCE_FILE, describe_run
+from vitrine.provenance import describe_run, put_provenance
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_file import open_parquet
 from vitrine.storage.object_store import file_sha256
+from vitrine.write_once import put_once
 
 # Enters the id, so that a table of an older layout is made again: 2 has orders of columns and groups.
 _LAYOUT = 2
@@ -86,9 +88,10 @@ def build_item_table(
         # One head written twice gives the same bytes, so attempts that race write the same objects.
         for name in names:
             object_store.put_file(f"{prefix}/{name}", folder / "table" / name)
-    made = describe_run(provenance)
-    object_store.put_bytes(f"{prefix}/{PROVENANCE_FILE}", made.to_bytes())
-    object_store.put_bytes(f"{prefix}/manifest.json", manifest.to_bytes())
+    with closing(open_ledger(settings)) as ledger:
+        put_provenance(object_store, ledger, prefix, describe_run(provenance))
+        # The head that it was made at stands in it and in no id.
+        put_once(object_store, ledger, f"{prefix}/manifest.json", manifest.to_bytes())
     print(
         f"{catalog_id}: item table {item_table_id}, {manifest.items:,} items, "
         f"{groups['image']:,} pictures and {groups['product']:,} products among them",

@@ -24,10 +24,11 @@ from vitrine.identity import content_id
 from vitrine.ledger import Ledger
 from vitrine.partitions import parse_partition_key
 from vitrine.progress import progress
-from vitrine.provenance import PROVENANCE_FILE, describe_run
+from vitrine.provenance import describe_run, put_provenance
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
+from vitrine.write_once import put_once
 
 DELIVERY_FILE = "delivery.json"
 
@@ -76,6 +77,7 @@ def record_delivery(
             )
         delivery = _copy(
             store,
+            ledger,
             opened,
             catalog_id=catalog_id,
             dt=dt,
@@ -140,6 +142,7 @@ class _Copied:
 
 def _copy(
     store: ObjectStore,
+    ledger: Ledger,
     opened: DeliverySource,
     *,
     catalog_id: str,
@@ -181,9 +184,9 @@ def _copy(
         if opened.folder is not None:
             with progress(f"delivery {catalog_id} {dt}: images copied", total=len(listing)) as advance:
                 copy_images(listing, opened.folder, store, prefix=f"{prefix}/images", threads=threads, advance=advance)
-        store.put_bytes(f"{prefix}/{PROVENANCE_FILE}", describe_run(provenance).to_bytes())
-        store.put_bytes(f"{prefix}/{DELIVERY_FILE}", delivery.to_bytes())
-        return delivery
+        put_provenance(store, ledger, prefix, describe_run(provenance))
+        # Where it came from stands in it and in no id.
+        return Delivery.from_bytes(put_once(store, ledger, f"{prefix}/{DELIVERY_FILE}", delivery.to_bytes()))
 
 
 def _hashed(file: SourceFile, scratch: Path, *, limits: ReadingLimits) -> _Copied:

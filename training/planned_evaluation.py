@@ -20,7 +20,7 @@ from vitrine.contracts.trainings import Evaluation, Training
 from vitrine.encoder import fetch_encoder
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.identity import attempt_id, content_id
-from vitrine.provenance import PROVENANCE_FILE, describe_run
+from vitrine.provenance import describe_run, put_provenance
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
@@ -89,11 +89,11 @@ def evaluate_training(
                 ]
             result = evaluation.model_copy(update={"files": tuple(files)}).model_dump(mode="json")
             standing = ledger.attempts.commit(scope=SCOPE, key=work, attempt_id=attempt_id(), result=result)
+        made = describe_run(provenance, packages=("torch", "transformers", "scikit-learn", "matplotlib"))
+        put_provenance(object_store, ledger, prefix, made)
     finally:
         ledger.close()
     evaluation = Evaluation.model_validate(standing.result)
-    made = describe_run(provenance, packages=("torch", "transformers", "scikit-learn", "matplotlib"))
-    object_store.put_bytes(f"{prefix}/{PROVENANCE_FILE}", made.to_bytes())
     object_store.put_bytes(key, evaluation.to_bytes())
     return evaluation
 

@@ -16,7 +16,7 @@ from vitrine.contracts.trainings import Training
 from vitrine.encoder.publishing import publish_encoder
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.identity import attempt_id
-from vitrine.provenance import PROVENANCE_FILE, describe_run
+from vitrine.provenance import describe_run, put_provenance
 from vitrine.settings import Settings
 from vitrine.storage import keys
 
@@ -73,7 +73,7 @@ def run_planned_training(
                 training_set_id=plan.training_set_id,
                 base=plan.base,
                 base_fingerprint=record.base_fingerprint,
-                fingerprint=publish_encoder(trained.folder, object_store),
+                fingerprint=publish_encoder(trained.folder, object_store, ledger=ledger, state_dir=settings.state_dir),
                 options=plan.options,
                 samples_by_split=record.samples_by_split,
                 steps=record.steps,
@@ -85,11 +85,11 @@ def run_planned_training(
             standing = ledger.attempts.commit(
                 scope=SCOPE, key=work, attempt_id=attempt_id(), result=training.model_dump(mode="json")
             )
+        made = describe_run(provenance, packages=("torch", "transformers", "pytorch-metric-learning"))
+        put_provenance(object_store, ledger, prefix, made)
     finally:
         ledger.close()
     training = Training.model_validate(standing.result)
-    made = describe_run(provenance, packages=("torch", "transformers", "pytorch-metric-learning"))
-    object_store.put_bytes(f"{prefix}/{PROVENANCE_FILE}", made.to_bytes())
     object_store.put_bytes(key, training.to_bytes())
     shutil.rmtree(folder, ignore_errors=True)  # checkpoints and prepared pictures are large
     return training

@@ -74,7 +74,8 @@ def register_bootstrap(settings: Settings) -> EncoderVersion:
         source = settings.encoder_checkpoint or ENCODER_FOLDER
         encoder = materialise_checkpoint(source, folder / "encoder")
         dimension = Architecture.from_folder(encoder).dimension
-        fingerprint = publish_encoder(encoder, object_store)
+        with closing(open_ledger(settings)) as ledger:
+            fingerprint = publish_encoder(encoder, object_store, ledger=ledger, state_dir=settings.state_dir)
         with registry_client(settings) as client:
             version = registered_version(client, fingerprint)
             if version is None:
@@ -251,7 +252,8 @@ def _import(settings: Settings, client: Any, champion: Any) -> tuple[str, str]:
             for tag, found in expected.items():
                 if champion.tags.get(tag, found) != found:
                     raise EncoderError(f"its tag {tag} says {champion.tags[tag]}, its artifacts are {found}")
-            publish_encoder(folders[0], open_object_store(settings))
+            with closing(open_ledger(settings)) as ledger:
+                publish_encoder(folders[0], open_object_store(settings), ledger=ledger, state_dir=settings.state_dir)
         except EncoderError as error:
             raise EncoderError(f"{what} cannot be the champion: {error}; move the alias to another version") from error
         except (ValueError, KeyError, TypeError) as error:  # JSON that is cut short, or says something else

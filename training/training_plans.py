@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,13 +11,14 @@ from pydantic import ValidationError
 from training.base_models import CHAMPION, FINGERPRINT, bring_base_model, is_scratch
 from training.options import TrainingOptions
 from training.registry import resolve_champion
-from vitrine.connections import open_object_store
+from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import TrainingPlan
 from vitrine.encoder.publishing import publish_encoder, read_manifest
 from vitrine.errors import ContractError, ObjectMissingError, SettingsError
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
+from vitrine.write_once import put_once
 
 
 def plan_training(
@@ -50,7 +52,8 @@ def plan_training(
     else:
         with scratch_folder(settings, "base-model") as scratch:
             folder = bring_base_model(base, scratch / "base", settings=settings, seed=parsed.seed)
-            fingerprint = publish_encoder(folder, object_store, state_dir=settings.state_dir)
+            with closing(open_ledger(settings)) as ledger:
+                fingerprint = publish_encoder(folder, object_store, ledger=ledger, state_dir=settings.state_dir)
     plan = TrainingPlan(
         catalog_id=catalog_id,
         training_set_id=training_set_id,
@@ -58,9 +61,9 @@ def plan_training(
         base_fingerprint=fingerprint,
         options=parsed.identity(),
     )
-    key = _key(catalog_id, plan.training_id)
-    if not object_store.exists(key):
-        object_store.put_bytes(key, plan.to_bytes())
+    with closing(open_ledger(settings)) as ledger:
+        # How the base model was named stands in it and in no id.
+        put_once(object_store, ledger, _key(catalog_id, plan.training_id), plan.to_bytes())
     return plan.training_id
 
 

@@ -9,7 +9,9 @@ from importlib import metadata
 from vitrine.code_version import code_version
 from vitrine.contracts.document import Provenance
 from vitrine.errors import ObjectMissingError
+from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore
+from vitrine.write_once import put_once
 
 PROVENANCE_FILE = "provenance.json"
 
@@ -29,6 +31,11 @@ def describe_run(run: Mapping[str, str] | None, *, packages: tuple[str, ...] = (
         dag_run_id=run.get("dag_run_id"),
         versions={name: metadata.version(name) for name in packages},
     )
+
+
+def put_provenance(object_store: ObjectStore, ledger: Ledger, prefix: str, provenance: Provenance) -> None:
+    """Writes who made an object beside it; what the first maker wrote stands."""
+    put_once(object_store, ledger, f"{prefix}/{PROVENANCE_FILE}", provenance.to_bytes())
 
 
 def read_provenance(object_store: ObjectStore, prefix: str) -> Provenance | None:

@@ -8,8 +8,10 @@ from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import EncodedPart, PlannedPart
 from vitrine.errors import ContractError
 from vitrine.identity import attempt_id
+from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
+from vitrine.write_once import put_once
 
 _MANIFEST = "part.json"
 
@@ -22,11 +24,18 @@ def encoded_part_ids(object_store: ObjectStore, catalog_id: str, quantizer_id: s
 
 
 def put_encoded_part(
-    object_store: ObjectStore, catalog_id: str, quantizer_id: str, planned: PlannedPart, folder: Path
+    object_store: ObjectStore,
+    catalog_id: str,
+    quantizer_id: str,
+    planned: PlannedPart,
+    folder: Path,
+    *,
+    ledger: Ledger | None = None,
 ) -> EncodedPart:
-    """Stores the files under `folder` as an encoded part: data first, `part.json` last.
+    """Stores the files under `folder` as an encoded part: data first, `part.json` last; returns the part that stands.
 
-    One thread encodes equal rows to equal bytes, so of attempts that race either is right; each has keys of its own.
+    One thread encodes equal rows to equal bytes, so of attempts that race either is right; each has keys of its own,
+    and with a `ledger` the first one counts. Without it nobody else may encode the part.
     """
     prefix = keys.encoded_part_prefix(catalog_id, quantizer_id, planned.part_id)
     attempt = attempt_id()
@@ -36,8 +45,11 @@ def put_encoded_part(
         files.append(StoredFile(name=name, size_bytes=path.stat().st_size, sha256=file_sha256(path)))
         object_store.put_file(f"{prefix}/{name}", path)
     encoded = EncodedPart(part_id=planned.part_id, quantizer_id=quantizer_id, rows=planned.rows, files=tuple(files))
-    object_store.put_bytes(f"{prefix}/{_MANIFEST}", encoded.to_bytes())
-    return encoded
+    key = f"{prefix}/{_MANIFEST}"
+    if ledger is None:
+        object_store.put_bytes(key, encoded.to_bytes())
+        return encoded
+    return EncodedPart.from_bytes(put_once(object_store, ledger, key, encoded.to_bytes()))
 
 
 def fetch_encoded_part(

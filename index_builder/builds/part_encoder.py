@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from index_builder.builds.memory import watched_memory
 from index_builder.builds.part_vectors import part_halves, unit_batches
 from index_builder.builds.parts import fetch_rows
 from index_builder.builds.quantizers import fetch_quantizer
-from vitrine.connections import open_object_store
+from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
 from vitrine.errors import ContractError
@@ -58,7 +59,11 @@ def encode_each(task: EncodeTask, parts: Iterable[PlannedPart], *, threads: int)
     plan, object_store = task.plan, open_object_store(task.settings)
     prefix = keys.index_prefix(plan.catalog_id, plan.index_version)
     quantizer_id = plan.quantizer.quantizer_id if plan.quantizer else ""
-    with scratch_folder(task.settings, "encode") as folder, faiss_threads(threads):
+    with (
+        scratch_folder(task.settings, "encode") as folder,
+        closing(open_ledger(task.settings)) as ledger,
+        faiss_threads(threads),
+    ):
         trained = fetch_quantizer(object_store, plan, folder / "quantizer")
         for planned in parts:
             part = fetch_rows(object_store, prefix, planned, folder)
@@ -67,7 +72,7 @@ def encode_each(task: EncodeTask, parts: Iterable[PlannedPart], *, threads: int)
             rows = trained.encode(unit_batches(halves), into=encoded)
             if rows != planned.rows:
                 raise ContractError(f"{planned.part_id}: expected {planned.rows} encoded rows, found {rows}")
-            put_encoded_part(object_store, plan.catalog_id, quantizer_id, planned, encoded)
+            put_encoded_part(object_store, plan.catalog_id, quantizer_id, planned, encoded, ledger=ledger)
             shutil.rmtree(encoded)
             (folder / planned.rows_file.name).unlink()
             yield planned

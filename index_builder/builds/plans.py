@@ -24,10 +24,12 @@ from vitrine.contracts.index_builds import IndexFigures, IndexPlan, PlannedPart,
 from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.identity import content_id
+from vitrine.ledger import Ledger
 from vitrine.progress import progress
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
+from vitrine.write_once import put_once
 
 # Shares of the memory of a build: what is held at one time is the rows that are sorted, or the sample and what
 # training makes of it, or a shard (the planner says how many there are).
@@ -71,7 +73,7 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
                 chosen = quantizers.choose(samples, folder=folder, retrain=retrain)
             standing_parts = encoded_part_ids(object_store, catalog_id, chosen.quantizer_id) if chosen else set()
             plan = draft.plan(parts, chosen, standing=sum(part.part_id in standing_parts for part in parts))
-            _put(object_store, plan, folder)
+            _put(object_store, ledger, plan, folder)
         record_peak(ledger, plan, step="plan", peak=peak)
     quantizer = f", {chosen.quantizer_id} ({'reused' if chosen.reused else 'trained'})" if chosen else ""
     print(
@@ -179,7 +181,7 @@ def _runs(parts: Sequence[PlannedPart], count: int) -> tuple[int, ...]:
     return tuple(run for run in runs if run)
 
 
-def _put(object_store: ObjectStore, plan: IndexPlan, folder: Path) -> None:
+def _put(object_store: ObjectStore, ledger: Ledger, plan: IndexPlan, folder: Path) -> None:
     key = keys.index_plan(plan.catalog_id, plan.plan_id)
     if object_store.exists(key):
         return
@@ -188,4 +190,4 @@ def _put(object_store: ObjectStore, plan: IndexPlan, folder: Path) -> None:
         rows_key = f"{prefix}/{part.rows_file.name}"
         if not object_store.exists(rows_key):
             object_store.put_file(rows_key, folder / part.rows_file.name)
-    object_store.put_bytes(key, plan.to_bytes())
+    put_once(object_store, ledger, key, plan.to_bytes())  # how many parts stood before is in it and in no id

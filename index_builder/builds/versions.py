@@ -12,7 +12,7 @@ from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.identity import content_id
 from vitrine.ledger import Ledger
-from vitrine.provenance import PROVENANCE_FILE
+from vitrine.provenance import put_provenance
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -71,8 +71,7 @@ def commit_index_version(
     winner = IndexVersion.model_validate(standing.result)
     if not all(object_store.exists(f"{prefix}/{file.name}") for file in winner.files):
         winner = manifest  # the version was collected as garbage since: this attempt's files are the only ones
-    if not object_store.exists(f"{prefix}/{PROVENANCE_FILE}"):
-        object_store.put_bytes(f"{prefix}/{PROVENANCE_FILE}", provenance.to_bytes())
+    put_provenance(object_store, ledger, prefix, provenance)
     object_store.put_bytes(f"{prefix}/manifest.json", winner.to_bytes())
 
 

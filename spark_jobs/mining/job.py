@@ -10,7 +10,7 @@ from spark_jobs.mining.mined import mine
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.training import MiningPlan, TrainingSet
 from vitrine.identity import attempt_id
-from vitrine.provenance import PROVENANCE_FILE, describe_run
+from vitrine.provenance import describe_run, put_provenance
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -55,11 +55,11 @@ def run_mine_job(settings: Settings, plan: MiningPlan, *, provenance: Mapping[st
             if standing.attempt_id != attempt:
                 for part in (*mined.samples, *mined.pairs, *mined.negatives):
                     object_store.delete(part.key)
+        made = describe_run(provenance, packages=("pyspark", "pyarrow", "numpy"))
+        put_provenance(object_store, ledger, prefix, made)
     finally:
         ledger.close()
     training_set = TrainingSet.model_validate(standing.result)
-    made = describe_run(provenance, packages=("pyspark", "pyarrow", "numpy"))
-    object_store.put_bytes(f"{prefix}/{PROVENANCE_FILE}", made.to_bytes())
     object_store.put_bytes(key, training_set.to_bytes())
     log.info(
         "mine %s: training set %s, samples %s, pairs %s, negatives %s, %.1f s",

@@ -20,7 +20,7 @@ from vitrine.heads import manifest_key
 from vitrine.identity import attempt_id, content_id
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger
-from vitrine.provenance import describe_run
+from vitrine.provenance import describe_run, put_provenance
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
@@ -109,7 +109,7 @@ def _validate(
         log.info("%s: Data Docs at %s", where, page.resolve().as_uri())
         check_agreement(run.outcomes, rejected_by_reason=counts, rows=split.rows_in, where=where)
         checks = gate_checks(run.outcomes)
-        _write(object_store, manifest, split, provenance)
+        _write(object_store, ledger, manifest, split, provenance)
         # Other thresholds are another report on the same manifest.
         prefix = keys.report_prefix(catalog_id, dt, f"validation/{manifest.manifest_id}/{policy.digest()}")
         report = {
@@ -173,7 +173,9 @@ def _manifest(split: SplitRows, *, delivery: Delivery, catalog: Catalog, policy_
     )
 
 
-def _write(object_store: ObjectStore, manifest: Manifest, split: SplitRows, provenance: Provenance) -> None:
+def _write(
+    object_store: ObjectStore, ledger: Ledger, manifest: Manifest, split: SplitRows, provenance: Provenance
+) -> None:
     """Writes parts, provenance and, last, the manifest; what a killed run left is kept, for it is the same bytes."""
     key = manifest_key(manifest.catalog_id, manifest.dt, manifest.manifest_id)
     if object_store.exists(key):
@@ -183,8 +185,7 @@ def _write(object_store: ObjectStore, manifest: Manifest, split: SplitRows, prov
     for part in parts:
         if not object_store.exists(f"{prefix}/{part.name}"):
             object_store.put_file(f"{prefix}/{part.name}", part.path)
-    if not object_store.exists(f"{prefix}/provenance.json"):
-        object_store.put_bytes(f"{prefix}/provenance.json", provenance.to_bytes())
+    put_provenance(object_store, ledger, prefix, provenance)
     object_store.put_bytes(key, manifest.to_bytes())
 
 

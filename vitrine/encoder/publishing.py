@@ -19,19 +19,29 @@ from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.manifest import MANIFEST_FILE, EncoderManifest
 from vitrine.errors import EncoderError, ObjectMissingError
 from vitrine.identity import ID_LENGTH
+from vitrine.ledger import Ledger
 from vitrine.preprocessing import Preprocessing
 from vitrine.storage import keys
 from vitrine.storage.object_store import ObjectStore, file_sha256
+from vitrine.write_once import put_once
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")  # it names a folder of the cache
 
 
-def publish_encoder(name_or_folder: str | Path, object_store: ObjectStore) -> str:
+def publish_encoder(
+    name_or_folder: str | Path,
+    object_store: ObjectStore,
+    *,
+    ledger: Ledger | None = None,
+    state_dir: Path | None = None,
+) -> str:
     """Converts, checks and uploads an encoder; does nothing when it is there already.
 
     Args:
         name_or_folder: an encoder folder, or a name on a model hub.
         object_store: where it goes.
+        ledger: decides which of several publishers was first; without it nobody else may publish the encoder.
+        state_dir: of the platform, where the conversion has a scratch folder; None takes the system's temporary folder.
 
     Returns:
         The fingerprint.
@@ -44,7 +54,9 @@ def publish_encoder(name_or_folder: str | Path, object_store: ObjectStore) -> st
     from vitrine.encoder.conversion import convert_checkpoint
     from vitrine.encoder.fingerprint import encoder_fingerprint
 
-    with tempfile.TemporaryDirectory(prefix="vitrine-publish-") as scratch:
+    if state_dir is not None:
+        state_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="vitrine-publish-", dir=state_dir) as scratch:
         folder = materialise_checkpoint(name_or_folder, Path(scratch) / "encoder")
         fingerprint = encoder_fingerprint(folder)
         if is_published(fingerprint, object_store):
@@ -66,7 +78,7 @@ def publish_encoder(name_or_folder: str | Path, object_store: ObjectStore) -> st
         )
         for file in files:
             object_store.put_file(_file_key(fingerprint, file), folder / file.name)
-        object_store.put_bytes(_manifest_key(fingerprint), manifest.to_bytes())
+        _put_manifest(object_store, ledger, manifest)
     return fingerprint
 
 
@@ -123,6 +135,14 @@ def fetch_encoder(fingerprint: str, object_store: ObjectStore, cache_folder: Pat
         (partial / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         partial.rename(target)
     return target
+
+
+def _put_manifest(object_store: ObjectStore, ledger: Ledger | None, manifest: EncoderManifest) -> None:
+    key = _manifest_key(manifest.fingerprint)
+    if ledger is None:
+        object_store.put_bytes(key, manifest.to_bytes())
+    else:
+        put_once(object_store, ledger, key, manifest.to_bytes())
 
 
 @contextmanager

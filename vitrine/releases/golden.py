@@ -19,6 +19,7 @@ from vitrine.item_table import ItemTable, StoredItem
 from vitrine.ledger import Ledger
 from vitrine.releases.local_release import LocalRelease
 from vitrine.storage import ObjectStore, keys
+from vitrine.write_once import put_once
 
 IMAGE_QUERIES = 100
 TEXT_QUERIES = 100
@@ -63,7 +64,8 @@ def put_golden_set(object_store: ObjectStore, ledger: Ledger, golden_set: Golden
         if not asked or not query.expected_item_ids:
             raise ContractError(f"{where}: query {query.query_id} lacks its {query.modality} or its right answers")
     key = keys.golden_set(golden_set.catalog_id, golden_set.golden_set_id)
-    object_store.put_bytes(key, golden_set.to_bytes())
+    if put_once(object_store, ledger, key, golden_set.to_bytes()) != golden_set.to_bytes():
+        raise ContractError(f"{where}: there is another one of this id; give a set of other queries an id of its own")
     ledger.checks.record(
         catalog_id=golden_set.catalog_id,
         check_name=_CHECK_NAME,
