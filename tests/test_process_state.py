@@ -34,9 +34,12 @@ ALLOWED = {
     # MLflow's fluent functions know one server a process; each use of the registry names it anew.
     ("training/registry.py", "set_tracking_uri"),
     ("training/registry.py", "set_registry_uri"),
+    # Told by the entry point `python -m training`.
+    ("training/registry_login.py", "os.environ.update"),
     # The body of `python -m serving run`.
     ("serving/replica.py", "basicConfig"),
     ("serving/replica.py", "signal.signal"),
+    ("serving/open_connections.py", "setrlimit"),  # told by the worker's process as it begins to serve
     # Torch's own generator, under `fork_rng`: of a training, whose dropout draws from it, and of random weights.
     ("training/worker.py", "manual_seed"),
     ("training/trainer.py", "manual_seed"),

@@ -64,7 +64,9 @@ def make_up(platform_settings: Settings, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def _configuration(settings: Settings, folder: Path) -> object:
-    made = configure(Layout(folder / "platform"), {"VITRINE_MLFLOW_PORT": settings.mlflow_tracking_uri.split(":")[-1]})
+    port = int(settings.mlflow_tracking_uri.split(":")[-1])
+    settings = settings.model_copy(update={"mlflow_port": port})
+    made = configure(Layout(folder / "platform"), {"VITRINE_MLFLOW_PORT": str(port)})
     variables = {**made.variables, **settings.to_environment()}
     made.layout.work.mkdir(parents=True, exist_ok=True)
     return replace(made, settings=settings, variables=variables)
