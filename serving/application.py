@@ -7,20 +7,31 @@ from pathlib import Path
 
 from flask import Flask, Response, g, request
 from pydantic_core import to_json
+from werkzeug.datastructures import MultiDict
 
-from serving import problems
+from serving import hosts, problems
 from serving.front import REFUSED
 from serving.images import Pictures
+from serving.item_paths import ItemId, ItemPaths
 from serving.metrics import Metrics
 from serving.openapi import openapi_document
 from serving.problems import NotReadyError
-from serving.queries import Query, read_parameters, read_query, similar_query, whole_number
+from serving.queries import MAX_WIDTH, Query, read_parameters, read_query, similar_query, whole_number
 from serving.readiness import read_readiness
 from serving.replica_folder import ReplicaFolder
 from serving.searching import answer, find_item, image_url, spread_items
 from serving.worker_slots import ServingRelease, WorkerSlots
 from vitrine.connections import open_object_store
-from vitrine.contracts.search import CatalogList, Item, ItemEmbedding, LiveCatalog, Liveness, LiveRelease
+from vitrine.contracts.search import (
+    MAX_TEXT_LENGTH,
+    CatalogList,
+    Item,
+    ItemEmbedding,
+    Limits,
+    LiveCatalog,
+    Liveness,
+    LiveRelease,
+)
 from vitrine.errors import RequestError
 from vitrine.settings import Settings
 
@@ -44,16 +55,19 @@ def create_app(settings: Settings, *, slots: WorkerSlots, folder: ReplicaFolder)
     app.config["MAX_CONTENT_LENGTH"] = settings.search_max_body_bytes
     app.config["MAX_FORM_PARTS"] = 20
     app.url_map.merge_slashes = False  # slashes belong to item ids
+    app.url_map.converters["path"] = ItemId
+    app.wsgi_app = ItemPaths(app.wsgi_app)  # type: ignore[method-assign]
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics = Metrics(pins=slots.pins)
     store = open_object_store(settings, timeout_s=min(settings.s3_timeout_s, _IMAGE_TIMEOUT_S), max_attempts=1)
     pictures = Pictures(store, folder.images, settings)
     problems.install(app)
     _measure(app, metrics)
+    hosts.install(app, settings)
     _search_routes(app, settings, slots, metrics)
     _item_routes(app, settings, slots, pictures)
-    _catalog_routes(app, slots)
-    _operation_routes(app, folder, metrics)
+    _catalog_routes(app, settings, slots)
+    _operation_routes(app, settings, folder, metrics)
     _page_routes(app)
     return app
 
@@ -75,6 +89,17 @@ def _serving(slots: WorkerSlots, catalog_id: str | None) -> ServingRelease:
     )
 
 
+def _named_item(item_id: str | None) -> tuple[str, MultiDict[str, str]]:
+    """Returns the id of the item that a request names, in its path or by a parameter, and its other parameters."""
+    if item_id is not None:
+        return item_id, request.args
+    named = request.args.getlist("item_id")
+    if len(named) != 1 or not named[0]:
+        raise RequestError(f"expected one parameter item_id, which names the item; found {len(named)}")
+    others = MultiDict((name, value) for name, value in request.args.items(multi=True) if name != "item_id")
+    return named[0], others
+
+
 def _search_routes(app: Flask, settings: Settings, slots: WorkerSlots, metrics: Metrics) -> None:
     def respond(query: Query) -> Response:
         serving = _serving(slots, query.catalog_id)
@@ -90,9 +115,11 @@ def _search_routes(app: Flask, settings: Settings, slots: WorkerSlots, metrics: 
     def search() -> Response:
         return respond(read_query(request, settings))
 
+    @app.get("/v1/item/similar")
     @app.get("/v1/items/<path:item_id>/similar")
-    def similar(item_id: str) -> Response:
-        return respond(similar_query(item_id, request.args, settings))
+    def similar(item_id: str | None = None) -> Response:
+        item_id, parameters = _named_item(item_id)
+        return respond(similar_query(item_id, parameters, settings))
 
 
 def _item_routes(app: Flask, settings: Settings, slots: WorkerSlots, pictures: Pictures) -> None:
@@ -102,24 +129,30 @@ def _item_routes(app: Flask, settings: Settings, slots: WorkerSlots, pictures: P
         limit = whole_number("limit", values.get("limit", "24"), most=settings.search_max_top_k)
         return _json(spread_items(_serving(slots, values.get("catalog")), limit=limit))
 
+    @app.get("/v1/item")
     @app.get("/v1/items/<path:item_id>")
-    def item(item_id: str) -> Response:
-        serving = _serving(slots, read_parameters(request.args, {"catalog"}).get("catalog"))
+    def item(item_id: str | None = None) -> Response:
+        item_id, parameters = _named_item(item_id)
+        serving = _serving(slots, read_parameters(parameters, {"catalog"}).get("catalog"))
         found = find_item(item_id, serving)
         fields = {name: getattr(found, name) for name in Item.model_fields if hasattr(found, name)}
         return _json({**fields, "release_id": serving.release_id, "image_url": image_url(found, serving.catalog_id)})
 
+    @app.get("/v1/item/embedding")
     @app.get("/v1/items/<path:item_id>/embedding")
-    def embedding(item_id: str) -> Response:
-        serving = _serving(slots, read_parameters(request.args, {"catalog"}).get("catalog"))
+    def embedding(item_id: str | None = None) -> Response:
+        item_id, parameters = _named_item(item_id)
+        serving = _serving(slots, read_parameters(parameters, {"catalog"}).get("catalog"))
         vector = serving.loaded.index.reconstruct(find_item(item_id, serving).row)
         body = ItemEmbedding(item_id=item_id, release_id=serving.release_id, embedding=vector.tolist())
         return _json(body)
 
+    @app.get("/v1/item/image")
     @app.get("/v1/items/<path:item_id>/image")
-    def image(item_id: str) -> Response:
-        values = read_parameters(request.args, {"catalog", "width", "v"})
-        width = whole_number("width", values["width"], most=100_000) if "width" in values else None
+    def image(item_id: str | None = None) -> Response:
+        item_id, parameters = _named_item(item_id)
+        values = read_parameters(parameters, {"catalog", "width", "v"})
+        width = whole_number("width", values["width"], most=MAX_WIDTH) if "width" in values else None
         serving = _serving(slots, values.get("catalog"))
         found = find_item(item_id, serving)
         picture = pictures.get(found, serving.catalog_id, width=width)
@@ -133,7 +166,7 @@ def _item_routes(app: Flask, settings: Settings, slots: WorkerSlots, pictures: P
         return response
 
 
-def _catalog_routes(app: Flask, slots: WorkerSlots) -> None:
+def _catalog_routes(app: Flask, settings: Settings, slots: WorkerSlots) -> None:
     @app.get("/v1/catalogs")
     def catalogs() -> Response:
         read_parameters(request.args, set())
@@ -152,7 +185,13 @@ def _catalog_routes(app: Flask, slots: WorkerSlots) -> None:
                     is_default=name == live.default_catalog,
                 )
                 for name, serving in sorted(live.releases.items())
-            ]
+            ],
+            limits=Limits(
+                top_k=settings.search_max_top_k,
+                text_length=MAX_TEXT_LENGTH,
+                image_bytes=min(settings.image_max_bytes, settings.search_max_body_bytes),
+                image_pixels=settings.search_max_pixels,
+            ),
         )
         return _json(body)
 
@@ -175,7 +214,7 @@ def _catalog_routes(app: Flask, slots: WorkerSlots) -> None:
         return _json(body)
 
 
-def _operation_routes(app: Flask, folder: ReplicaFolder, metrics: Metrics) -> None:
+def _operation_routes(app: Flask, settings: Settings, folder: ReplicaFolder, metrics: Metrics) -> None:
     @app.get("/healthz")
     def health() -> Response:
         return _json(Liveness(status="ok"))
@@ -193,7 +232,7 @@ def _operation_routes(app: Flask, folder: ReplicaFolder, metrics: Metrics) -> No
     def exposition() -> Response:
         return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
-    document = to_json(openapi_document())
+    document = to_json(openapi_document(settings))
 
     @app.get("/openapi.json")
     def openapi() -> Response:

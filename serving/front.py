@@ -119,7 +119,8 @@ class Front:
             log.exception("%s %s failed before the app", head.method, head.target[:200])
             exchange.end(500, "Internal Server Error", _FAILED)
             return
-        lane = self._pictures if environ["PATH_INFO"].endswith(_PICTURE) else self._whole
+        path = environ["REQUEST_URI"].partition("?")[0]  # as it was sent: an id may end in `%2Fimage`
+        lane = self._pictures if path.endswith(_PICTURE) else self._whole
         if lane is self._pictures and lane.qsize() >= _MAX_WAITING:
             refused = RequestError(
                 "too many pictures are being fetched or made smaller; ask again in a moment",

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import vitrine
+from serving.queries import MAX_WIDTH
 from vitrine.contracts import search
 from vitrine.contracts.search import (
     CatalogList,
@@ -21,11 +22,17 @@ from vitrine.contracts.search import (
     SearchRequest,
     SearchResponse,
 )
+from vitrine.settings import Settings
 
+_ITEM_ID = (
+    "The item, percent-encoded with its slashes: `a%2Fimage`. A slash that is not encoded belongs to the id, too, "
+    "unless what follows the last one is `similar`, `embedding` or `image`. Clients take `.` and `..` out of a path: "
+    "name such an item by the parameter of `/v1/item`."
+)
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def openapi_document() -> dict[str, Any]:
+def openapi_document(settings: Settings) -> dict[str, Any]:
     """Returns the OpenAPI 3.1 description of the search tier."""
     models: list[type[BaseModel]] = [
         SearchRequest,
@@ -33,7 +40,6 @@ def openapi_document() -> dict[str, Any]:
         Item,
         ItemList,
         ItemEmbedding,
-        ItemList,
         CatalogList,
         LiveRelease,
         Problem,
@@ -41,6 +47,8 @@ def openapi_document() -> dict[str, Any]:
         Liveness,
     ]
     _, schema = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
+    top_k = {"type": "integer", "minimum": 1, "maximum": settings.search_max_top_k, "default": 10}
+    schema["$defs"][SearchRequest.__name__]["properties"]["top_k"]["maximum"] = settings.search_max_top_k
     return {
         "openapi": "3.1.0",
         "info": {
@@ -48,34 +56,28 @@ def openapi_document() -> dict[str, Any]:
             "version": vitrine.__version__,
             "description": "Search by text, picture, item or vector. Every answer names the release that made it.",
         },
-        "paths": _paths(),
+        "paths": _paths(top_k),
         "components": {"schemas": schema["$defs"]},
     }
 
 
-def _paths() -> dict[str, Any]:
+def _paths(most: dict[str, Any]) -> dict[str, Any]:
     catalog = _parameter("catalog", "Catalog; the default one if left out.")
-    item_id = _parameter("item_id", "The item; slashes are allowed.", where="path", required=True)
-    top_k = _parameter("top_k", "How many results are wanted.", schema={"type": "integer", "minimum": 1, "default": 10})
-    limit = _parameter("limit", "How many items are wanted.", schema={"type": "integer", "minimum": 1, "default": 24})
+    item_id = _parameter("item_id", _ITEM_ID, where="path", required=True)
+    named = _parameter("item_id", "The item, whatever its id.", required=True)
+    top_k = _parameter("top_k", "How many results are wanted.", schema=most)
+    limit = _parameter("limit", "How many items are wanted.", schema={**most, "default": 24})
     filters = _parameter("filters", "A JSON object, as in `POST /v1/search`.")
     dedupe = _parameter("dedupe", search.DEDUPE, schema={"type": "string", "enum": ["image", "product"]})
-    width = _parameter("width", "Widest picture wanted, in pixels.", schema={"type": "integer", "minimum": 1})
+    width = _parameter(
+        "width", "Widest picture wanted, in pixels.", schema={"type": "integer", "minimum": 1, "maximum": MAX_WIDTH}
+    )
     version = _parameter("v", "Hash of the picture, as in `image_url`: the answer may be cached for ever.")
     return {
-        "/v1/search": {"post": {**_operation("Search", SearchResponse), "requestBody": _search_body()}},
+        "/v1/search": {"post": {**_operation("Search", SearchResponse), "requestBody": _search_body(most)}},
         "/v1/items": {"get": _operation("Some items of a catalog", ItemList, [catalog, limit])},
-        "/v1/items/{item_id}": {"get": _operation("One item", Item, [item_id, catalog])},
-        "/v1/items/{item_id}/similar": {
-            "get": _operation("Similar items", SearchResponse, [item_id, catalog, top_k, filters, dedupe])
-        },
-        "/v1/items/{item_id}/embedding": {"get": _operation("An item's vector", ItemEmbedding, [item_id, catalog])},
-        "/v1/items/{item_id}/image": {
-            "get": {
-                **_operation("An item's picture", None, [item_id, catalog, width, version]),
-                "responses": {"200": {"description": "The picture", "content": {"image/*": {}}}, **_problems()},
-            }
-        },
+        **_item_paths("/v1/items/{item_id}", [item_id, catalog], [top_k, filters, dedupe], [width, version]),
+        **_item_paths("/v1/item", [named, catalog], [top_k, filters, dedupe], [width, version]),
         "/v1/catalogs": {"get": _operation("Catalogs that answer", CatalogList)},
         "/v1/release": {"get": _operation("What a catalog serves now", LiveRelease, [catalog])},
         "/healthz": {"get": _operation("The process answers", Liveness)},
@@ -97,7 +99,19 @@ def _paths() -> dict[str, Any]:
     }
 
 
-def _search_body() -> dict[str, Any]:
+def _item_paths(
+    path: str, common: list[dict[str, Any]], similar: list[dict[str, Any]], image: list[dict[str, Any]]
+) -> dict[str, Any]:
+    picture = {"200": {"description": "The picture", "content": {"image/*": {}}}, **_problems()}
+    return {
+        path: {"get": _operation("One item", Item, common)},
+        f"{path}/similar": {"get": _operation("Similar items", SearchResponse, [*common, *similar])},
+        f"{path}/embedding": {"get": _operation("An item's vector", ItemEmbedding, common)},
+        f"{path}/image": {"get": {**_operation("An item's picture", None, [*common, *image]), "responses": picture}},
+    }
+
+
+def _search_body(most: dict[str, Any]) -> dict[str, Any]:
     form = {
         "type": "object",
         "properties": {
@@ -105,7 +119,7 @@ def _search_body() -> dict[str, Any]:
             "catalog": {"type": "string"},
             "text": {"type": "string", "maxLength": search.MAX_TEXT_LENGTH},
             "item_id": {"type": "string"},
-            "top_k": {"type": "integer", "minimum": 1, "default": 10},
+            "top_k": most,
             "filters": {"type": "string", "description": "A JSON object."},
             "dedupe": {"type": "string", "enum": ["image", "product"]},
         },

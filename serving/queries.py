@@ -13,7 +13,8 @@ from flask import Request
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import HTTPException
 
 from serving.problems import from_validation
 from vitrine.contracts.search import SearchRequest
@@ -21,6 +22,7 @@ from vitrine.errors import RequestError
 from vitrine.settings import Settings
 
 INPUTS = ("text", "image", "item_id", "embedding")
+MAX_WIDTH = 100_000  # pixels that a picture may be asked for; it is never made larger than it is
 _FORM_FIELDS = {"catalog", "text", "item_id", "top_k", "filters", "dedupe"}
 _SPACES = "\t\n\r"
 
@@ -111,19 +113,36 @@ def whole_number(name: str, text: str, *, most: int) -> int:
 
 
 def _form_query(request: Request, settings: Settings) -> Query:
-    unknown = sorted((set(request.form) - _FORM_FIELDS) | (set(request.files) - {"image"}))
+    texts, files = _parts(request)
+    # A part without a name is one of the name None.
+    unknown = sorted(str(name or "without a name") for name in (set(texts) - _FORM_FIELDS) | (set(files) - {"image"}))
     if unknown:
         shown = ", ".join(name[:40] for name in unknown[:5])
         raise RequestError(f"unknown form field {shown}; known are image (a file), {', '.join(sorted(_FORM_FIELDS))}")
-    pictures = request.files.getlist("image")
+    pictures = files.getlist("image")
     if len(pictures) > 1:
         raise RequestError(f"expected one picture in the field image, found {len(pictures)}")
     image = pictures[0].read() if pictures else None
     if image == b"":
         raise RequestError("the field image holds an empty file")
     _check_size(image, settings)
-    values = read_parameters(request.form, _FORM_FIELDS)
+    values = read_parameters(texts, _FORM_FIELDS)
     return _validated(_form_values(values, settings), image=image, settings=settings)
+
+
+def _parts(request: Request) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+    """Returns the text fields and the files of a form.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    try:
+        return request.form, request.files
+    except HTTPException:
+        raise  # too large, or the client has left: said elsewhere
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        # What the parser makes of a broken form is not for it to say: charsets, parameters, parts without a head.
+        raise RequestError(f"the form cannot be read: {error}") from error
 
 
 def _form_values(values: Mapping[str, str], settings: Settings) -> dict[str, Any]:

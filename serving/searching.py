@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.item_paths import item_path
 from serving.nearest import nearest_groups, nearest_rows
 from serving.problems import NotReadyError, from_image
 from serving.queries import Query
@@ -97,7 +97,7 @@ def image_url(item: StoredItem, catalog_id: str) -> str | None:
     """Returns where the item's picture is served: the URL changes with the picture, so it may be cached for ever."""
     if item.pack_id is None or item.image_sha256 is None:
         return None
-    return f"/v1/items/{quote(item.item_id, safe='')}/image?catalog={catalog_id}&v={item.image_sha256[:16]}"
+    return f"{item_path(item.item_id, 'image')}catalog={catalog_id}&v={item.image_sha256[:16]}"
 
 
 def _query_vector(query: Query, serving: ServingRelease, settings: Settings) -> tuple[NDArray[np.float32], int | None]:

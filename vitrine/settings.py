@@ -246,6 +246,23 @@ class Settings(BaseModel):
         description="Name of this search replica, and of its folder: a-z, 0-9 and dashes.",
         pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
     )
+    search_hosts: str = Field(
+        "",
+        description=(
+            "Names, comma separated, by which a search replica answers besides its own (those of loopback, the address "
+            "that a client connects to, the advertised URL's): `shop.example`, `shop.example:8443`, or `*` for any, "
+            "where a proxy in front checks them."
+        ),
+        pattern=r"^[A-Za-z0-9.:\[\]_*, -]*$",
+    )
+    search_origins: str = Field(
+        "",
+        description=(
+            "Origins, comma separated, of web pages besides its own that may search at a replica: "
+            "`https://shop.example`. Programs send none and need none."
+        ),
+        pattern=r"^\s*(https?://[^/,\s]+/?\s*(,\s*|$))*$",
+    )
     search_workers: int = Field(2, description="Worker processes of a search replica.", ge=1)
     default_catalog: str = Field("demo", description="Catalog of a request that names none.")
     search_max_body_bytes: int = Field(12_000_000, description="Larger request bodies are refused.", ge=1)

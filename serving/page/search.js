@@ -3,7 +3,6 @@
 import * as view from "./view.js";
 
 const PAGE_SIZE = 24;
-const MOST_RESULTS = 192;
 const LARGEST_SIDE = 1280; // of a picture that is sent: more only takes longer
 const KEPT_PICTURES = 12; // that Back can show again; a browser's memory is not endless
 const PICTURE_HINT = matchMedia("(pointer: coarse)").matches
@@ -11,7 +10,7 @@ const PICTURE_HINT = matchMedia("(pointer: coarse)").matches
   : "Or paste or drop a picture anywhere on this page.";
 const at = (id) => document.getElementById(id);
 
-const state = { catalogs: [], pictures: new Map(), running: null, shown: PAGE_SIZE, releaseId: null };
+const state = { catalogs: [], pictures: new Map(), running: null, shown: PAGE_SIZE, limits: { top_k: PAGE_SIZE }, releaseId: null };
 
 // --- The question, as the URL holds it -------------------------------------------------------------------------------
 
@@ -59,6 +58,17 @@ function keep(picture) {
 
 // --- Requests --------------------------------------------------------------------------------------------------------
 
+// An item's address; a browser takes “.” and “..” out of a path, encoded or not.
+function itemAddress(item, action, parameters) {
+  if (item === "." || item === "..") return `/v1/item${action}?${new URLSearchParams({ item_id: item, ...parameters })}`;
+  return `/v1/items/${encodeURIComponent(item)}${action}?${new URLSearchParams(parameters)}`;
+}
+
+// How many results are asked for: no more than the server gives at once.
+function wanted() {
+  return Math.min(state.shown, state.limits.top_k);
+}
+
 async function ask(path, options = {}) {
   let response;
   try {
@@ -80,18 +90,17 @@ function search(asked, signal) {
     const form = new FormData();
     form.set("image", asked.picture.blob, "picture");
     form.set("catalog", asked.catalog);
-    form.set("top_k", String(state.shown));
+    form.set("top_k", String(wanted()));
     return ask("/v1/search", { method: "POST", body: form, signal });
   }
   if (asked.item) {
-    const parameters = new URLSearchParams({ catalog: asked.catalog, top_k: String(state.shown) });
-    return ask(`/v1/items/${encodeURIComponent(asked.item)}/similar?${parameters}`, { signal });
+    return ask(itemAddress(asked.item, "/similar", { catalog: asked.catalog, top_k: String(wanted()) }), { signal });
   }
   if (asked.text) {
-    const body = JSON.stringify({ text: asked.text, catalog: asked.catalog, top_k: state.shown });
+    const body = JSON.stringify({ text: asked.text, catalog: asked.catalog, top_k: wanted() });
     return ask("/v1/search", { method: "POST", body, headers: { "content-type": "application/json" }, signal });
   }
-  const parameters = new URLSearchParams({ catalog: asked.catalog, limit: String(state.shown) });
+  const parameters = new URLSearchParams({ catalog: asked.catalog, limit: String(wanted()) });
   return ask(`/v1/items?${parameters}`, { signal });
 }
 
@@ -117,7 +126,7 @@ async function render({ isMore = false } = {}) {
   at("more").hidden = true;
   at("status").textContent = "Searching…";
   try {
-    const chosen = asked.item && !isMore ? ask(`/v1/items/${encodeURIComponent(asked.item)}?${new URLSearchParams({ catalog: asked.catalog })}`, { signal: running.signal }) : null;
+    const chosen = asked.item && !isMore ? ask(itemAddress(asked.item, "", { catalog: asked.catalog }), { signal: running.signal }) : null;
     const [answer, item] = await Promise.all([search(asked, running.signal), chosen]);
     if (running.signal.aborted) return;
     if (item) showChosen(view.chosen(item, { onClear: () => clear(asked) }), asked.item);
@@ -168,7 +177,7 @@ function showAnswer(answer, asked, catalog, isMore) {
   const count = catalog.items.toLocaleString();
   if (asked.isPictureLost) at("status").textContent = "Your picture was not kept; choose it again.";
   else at("status").textContent = isBrowsing ? catalog.description || `${count} items` : found.length ? `${found.length} of ${count} items, nearest first` : "";
-  at("more").hidden = found.length < state.shown || state.shown >= MOST_RESULTS || found.length >= catalog.items;
+  at("more").hidden = found.length < wanted() || wanted() >= state.limits.top_k || found.length >= catalog.items;
   state.releaseId = answer.release_id;
   at("footer").replaceChildren(...view.footer({ releaseId: state.releaseId, queryId: answer.query_id, timings: answer.timings_ms }));
   if (!found.length) {
@@ -310,7 +319,9 @@ function listen() {
 async function start() {
   at("grid").replaceChildren(...view.skeletons(12));
   try {
-    state.catalogs = (await ask("/v1/catalogs")).catalogs;
+    const { catalogs, limits } = await ask("/v1/catalogs");
+    Object.assign(state, { catalogs, limits });
+    at("text").maxLength = limits.text_length;
   } catch (error) {
     fail("That did not work", error.message, { label: "Try again", run: start });
     return;

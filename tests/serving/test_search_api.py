@@ -191,6 +191,30 @@ def test_the_description_of_the_api_names_every_route(shop: ShopWindow) -> None:
     assert "SearchRequest" in document["components"]["schemas"]
 
 
+def test_the_description_of_the_api_says_the_largest_numbers_that_are_answered(shop: ShopWindow) -> None:
+    document = shop.client.get("/openapi.json").json
+    said = {}
+    for path, methods in document["paths"].items():
+        for parameter in methods.get("get", {}).get("parameters", []):
+            if parameter["schema"]["type"] == "integer":
+                said[path, parameter["name"]] = parameter["schema"]["maximum"]
+    form = document["paths"]["/v1/search"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    said["form", "top_k"] = form["properties"]["top_k"]["maximum"]
+    said["body", "top_k"] = document["components"]["schemas"]["SearchRequest"]["properties"]["top_k"]["maximum"]
+    limits = shop.client.get("/v1/catalogs").json["limits"]
+
+    assert {name: most for (_, name), most in said.items()} == {"top_k": 200, "limit": 200, "width": 100_000}
+    assert len(said) == 7
+    assert limits == {"top_k": 200, "text_length": 1_000, "image_bytes": 200_000, "image_pixels": 300_000}
+    for (path, name), most in said.items():
+        if path.startswith("/"):
+            url = path.replace("{item_id}", "item%2F1") + (
+                "?" if "{" in path or path == "/v1/items" else "?item_id=item/1&"
+            )
+            answers = [shop.client.get(f"{url}{name}={number}").status_code for number in (most, most + 1)]
+            assert answers == [200, 400], (path, name)
+
+
 def test_metrics_count_requests_by_route_and_status(shop: ShopWindow) -> None:
     shop.client.get("/v1/release?catalog=nothing")
 

@@ -17,7 +17,7 @@ if not Path(CHROMIUM).is_file():
         raise RuntimeError("Chromium is missing; install Debian's package chromium")
     pytest.skip("Chromium is missing; install it with `make test-deps`", allow_module_level=True)
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright  # noqa: E402
 
 WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)  # 5 s by default, and a page on a busy machine takes longer
@@ -243,6 +243,21 @@ def test_more_results_come_on_demand(page: Page) -> None:
     page.get_by_role("button", name="Show more").click()
 
     expect(page.locator("#grid li")).to_have_count(48)
+
+
+def test_the_page_asks_for_no_more_than_the_server_gives(page: Page) -> None:
+    def smaller(route: Route) -> None:
+        body = route.fetch().json()
+        route.fulfill(json={**body, "limits": {**body["limits"], "top_k": 30, "text_length": 12}})
+
+    page.route("**/v1/catalogs", smaller)
+    page.goto("/?catalog=plain&item=item%2F3")
+    expect(page.locator("#grid li")).to_have_count(24)
+    page.get_by_role("button", name="Show more").click()
+
+    expect(page.locator("#grid li")).to_have_count(30)
+    expect(page.get_by_role("button", name="Show more")).to_be_hidden()
+    assert page.get_by_label("Describe what you are looking for").get_attribute("maxlength") == "12"
 
 
 def test_the_page_fits_a_phone(phone: Page) -> None:

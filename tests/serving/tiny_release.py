@@ -54,6 +54,7 @@ def publish_tiny_release(
     fingerprint: str | None = None,
     pictures: list[bytes] | None = None,
     titles: list[str] | None = None,
+    item_ids: list[str] | None = None,
     approved: bool = True,
     grouped: bool = True,
 ) -> TinyRelease:
@@ -66,12 +67,13 @@ def publish_tiny_release(
         drawn = np.random.default_rng(seed).standard_normal((items, dimension))
         vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
     items, dimension = vectors.shape
+    item_ids = item_ids or [f"item/{row}" for row in range(items)]
     space = "vectors" if fingerprint is None else "encoder"
     fingerprint = fingerprint or f"external-{catalog_id}-{dimension}"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        index_version = _publish_index(object_store, folder, catalog_id, fingerprint, vectors)
-        rows = _rows(object_store, catalog_id, mark, items, pictures, titles)
+        index_version = _publish_index(object_store, folder, catalog_id, fingerprint, vectors, item_ids)
+        rows = _rows(object_store, catalog_id, mark, item_ids, pictures, titles)
         item_table_id = _publish_items(object_store, folder, catalog_id, index_version, rows, head_sequence, grouped)
     release = Release(
         release_id=content_id("release", [catalog_id, fingerprint, index_version, item_table_id]),
@@ -90,8 +92,7 @@ def publish_tiny_release(
     ledger.releases.offer(catalog_id=catalog_id, release_id=release.release_id, head_sequence=head_sequence)
     if approved:
         ledger.releases.judge(catalog_id=catalog_id, release_id=release.release_id, approved=True, detail={})
-    item_ids = tuple(row["item_id"] for row in rows)
-    return TinyRelease(catalog_id, release.release_id, index_version, vectors, item_ids, mark)
+    return TinyRelease(catalog_id, release.release_id, index_version, vectors, tuple(item_ids), mark)
 
 
 def picture(color: tuple[int, int, int], *, size: tuple[int, int] = (96, 64), kind: str = "JPEG") -> bytes:
@@ -102,10 +103,15 @@ def picture(color: tuple[int, int, int], *, size: tuple[int, int] = (96, 64), ki
 
 
 def _publish_index(
-    object_store: ObjectStore, folder: Path, catalog_id: str, fingerprint: str, vectors: NDArray[np.float32]
+    object_store: ObjectStore,
+    folder: Path,
+    catalog_id: str,
+    fingerprint: str,
+    vectors: NDArray[np.float32],
+    item_ids: list[str],
 ) -> str:
     items, dimension = vectors.shape
-    rows = pa.table({"item_id": [f"item/{row}" for row in range(items)], "embedding_key": ["key"] * items})
+    rows = pa.table({"item_id": item_ids, "embedding_key": ["key"] * items})
     pq.write_table(rows, folder / "part-00000.parquet")
     index = faiss.IndexFlatIP(dimension)
     index.add(vectors)
@@ -138,21 +144,21 @@ def _rows(
     object_store: ObjectStore,
     catalog_id: str,
     mark: str,
-    items: int,
+    item_ids: list[str],
     pictures: list[bytes] | None,
     titles: list[str] | None,
 ) -> list[dict[str, object]]:
-    offsets, pack_id = [0] * items, None
+    offsets, pack_id = [0] * len(item_ids), None
     if pictures:
         pack_id = content_id("pack", [sha256_hex(data) for data in pictures])
         offsets = np.cumsum([0, *map(len, pictures)]).tolist()
         object_store.put_bytes(keys.image_pack(catalog_id, pack_id), b"".join(pictures))
     rows = []
-    for row in range(items):
+    for row, item_id in enumerate(item_ids):
         data = pictures[row % len(pictures)] if pictures else None
         values: dict[str, object] = {
             "row": row,
-            "item_id": f"item/{row}",
+            "item_id": item_id,
             "title": f"{mark}: {titles[row % len(titles)] if titles else f'thing {row}'}",
             "description": None,
             "category": ("chair", "lamp")[row % 2],

@@ -138,10 +138,20 @@ class LiveCatalog(ApiModel):
     is_default: bool
 
 
+class Limits(ApiModel):
+    """What one query may ask for, and may bring."""
+
+    top_k: int = Field(description="The largest `top_k`, and the largest `limit` of a list.")
+    text_length: int = Field(description="Characters of a `text`.")
+    image_bytes: int = Field(description="Bytes of a picture file.")
+    image_pixels: int = Field(description="Pixels of a picture.")
+
+
 class CatalogList(ApiModel):
-    """The catalogs that answer, by id."""
+    """The catalogs that answer, by id, and what a query may be."""
 
     catalogs: list[LiveCatalog]
+    limits: Limits
 
 
 class LiveRelease(ApiModel):

