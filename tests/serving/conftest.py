@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from flask import Flask
+from odd_shop import open_odd_shop
 from pydantic import SecretStr
 from replica_process import ReplicaProcess, new_ledger
 from shop_window import ShopWindow, open_shop_window
@@ -76,6 +78,29 @@ def shop(
         }
     )
     yield open_shop_window(settings, store, ledger, state)
+    ledger.close()
+
+
+@pytest.fixture(scope="session")
+def odd_app(s3_server: dict[str, str], postgres_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """An app in this process over a catalog of vectors whose items have all kinds of ids."""
+    store = ObjectStore("serving-odd", **s3_server)
+    store.ensure_bucket()
+    database_url = new_ledger(postgres_uri)
+    ledger = Ledger(database_url)
+    settings = Settings.from_environment(
+        {
+            "VITRINE_STATE_DIR": str(tmp_path_factory.mktemp("odd")),
+            "VITRINE_BUCKET": store.bucket,
+            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
+            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
+            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
+            "VITRINE_DATABASE_URL": database_url,
+            "VITRINE_DEFAULT_CATALOG": "odd",
+            "VITRINE_SEARCH_MAX_BODY_BYTES": "200000",
+        }
+    )
+    yield open_odd_shop(settings, store, ledger)
     ledger.close()
 
 

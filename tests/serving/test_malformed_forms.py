@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from shop_window import ShopWindow
+from flask import Flask
 
 PART = b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\nred\r\n'
 END = b"--x--\r\n"
@@ -46,8 +46,8 @@ def _part(head: bytes, body: bytes = b"red") -> bytes:
     ],
     ids=range(27),
 )
-def test_a_form_that_is_none_is_refused_with_a_reason(shop: ShopWindow, body: bytes) -> None:
-    answer = shop.client.post("/v1/search", data=body, content_type="multipart/form-data; boundary=x")
+def test_a_form_that_is_none_is_refused_with_a_reason(odd_app: Flask, body: bytes) -> None:
+    answer = odd_app.test_client().post("/v1/search", data=body, content_type="multipart/form-data; boundary=x")
 
     assert answer.status_code in (400, 413), answer.text
     assert answer.mimetype == "application/problem+json"
@@ -72,14 +72,16 @@ def test_a_form_that_is_none_is_refused_with_a_reason(shop: ShopWindow, body: by
         "text/plain",
     ],
 )
-def test_a_form_without_its_boundary_or_of_another_kind_is_refused(shop: ShopWindow, content_type: str) -> None:
-    answer = shop.client.post("/v1/search", data=PART + END, content_type=content_type)
+def test_a_form_without_its_boundary_or_of_another_kind_is_refused(odd_app: Flask, content_type: str) -> None:
+    answer = odd_app.test_client().post("/v1/search", data=PART + END, content_type=content_type)
 
     assert answer.status_code in (400, 413, 415), answer.text
     assert answer.mimetype == "application/problem+json"
 
 
-def test_a_form_as_browsers_send_it_is_answered(shop: ShopWindow) -> None:
-    answer = shop.client.post("/v1/search", data=PART + END, content_type="multipart/form-data; boundary=x")
+def test_a_form_as_browsers_send_it_is_answered(odd_app: Flask) -> None:
+    body = PART.replace(b"text", b"item_id").replace(b"red", b"a/image") + END
 
-    assert answer.status_code == 200
+    answer = odd_app.test_client().post("/v1/search", data=body, content_type="multipart/form-data; boundary=x")
+
+    assert answer.status_code == 200, answer.text
