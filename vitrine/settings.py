@@ -236,6 +236,12 @@ class Settings(BaseModel):
         le=1,
     )
     build_max_wait_s: float = Field(1800.0, description="A build waits for running ingests at most this long.", ge=0)
+    promotion_catalogs_at_once: int = Field(
+        1,
+        description="Catalogs that a promotion builds and releases side by side. With 1 the first is live soonest, "
+        "with more the last is live sooner where cores are free.",
+        ge=1,
+    )
 
     # Search tier
     search_urls: str = Field(

@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.promotion_drill", description=__doc__)
     parser.add_argument("--catalogs", type=int, default=10, help="how many (default: %(default)s)")
     parser.add_argument("--items", type=int, default=60, help="rows of each (default: %(default)s)")
+    parser.add_argument(
+        "--at-once", type=int, help="catalogs that are built side by side (default: what the platform does)"
+    )
     parser.add_argument("--timeout-s", type=float, default=900.0, help="of the promotion (default: %(default)s)")
     parser.add_argument("--report", type=Path, help="a JSON file for the figures, with the times of every task")
     parser.add_argument(
@@ -55,7 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update(direct_connections(os.environ))
     layout = Layout((options.state or Path(tempfile.mkdtemp(prefix="vitrine-drill-"))).absolute())
     try:
-        figures = hold_drill(layout, catalogs=options.catalogs, items=options.items, timeout_s=options.timeout_s)
+        figures = hold_drill(
+            layout,
+            catalogs=options.catalogs,
+            items=options.items,
+            at_once=options.at_once,
+            timeout_s=options.timeout_s,
+        )
     except VitrineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -73,13 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def hold_drill(layout: Layout, *, catalogs: int, items: int, timeout_s: float) -> dict[str, Any]:
+def hold_drill(layout: Layout, *, catalogs: int, items: int, at_once: int | None, timeout_s: float) -> dict[str, Any]:
     """Makes a platform with released catalogs, promotes another encoder, and waits for all of its releases.
 
     Args:
         layout: of a state folder of the drill's own.
         catalogs: how many; the middle one is the platform's default.
         items: rows of the delivery that each gets.
+        at_once: catalogs that are built side by side; None: as the platform does, also one that has no such setting.
         timeout_s: of the promotion, from the move of the alias to the last release.
 
     Returns:
@@ -95,7 +105,7 @@ def hold_drill(layout: Layout, *, catalogs: int, items: int, timeout_s: float) -
     for catalog_id in catalog_ids:  # before Airflow starts, so that it parses the DAGs at once
         declare_catalog(layout.catalogs_file, Catalog.model_validate({"catalog_id": catalog_id, "quality": quality}))
     source = _draw(layout.state_dir / "delivered", items=items)
-    configuration = lifecycle.up(layout, _environment(layout, default), _say)
+    configuration = lifecycle.up(layout, _environment(layout, default, at_once=at_once), _say)
     demo.register_encoder(configuration, _say)
     airflow = catalog_runs.open_airflow(configuration)
     with closing(airflow):
@@ -220,9 +230,11 @@ def _draw(folder: Path, *, items: int) -> str:
     return str(folder / f"dt={DT}")
 
 
-def _environment(layout: Layout, default: str) -> Mapping[str, str]:
+def _environment(layout: Layout, default: str, *, at_once: int | None = None) -> Mapping[str, str]:
     """An environment whose platform shares neither folder nor port with any other."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
+    if at_once is not None:
+        inherited["VITRINE_PROMOTION_CATALOGS_AT_ONCE"] = str(at_once)
     if layout.env_file.is_file():
         return {**inherited, "VITRINE_STATE_DIR": str(layout.state_dir)}
     free = [port for port in random.SystemRandom().sample(range(10_240, 32_768), 64) if not is_port_taken(port)]

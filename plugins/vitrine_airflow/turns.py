@@ -2,14 +2,15 @@
 
 The ledger says which catalogs a promotion still builds, the declarations in which order, and Airflow which of them go
 on. Nobody is held up by a catalog that has failed, that was never begun, or that waits for an ingest of its own. One
-that gets a delivery meanwhile, or that a person asks for a build of, does not wait: its new items would.
+that gets a delivery meanwhile, or that a person asks for a build of, does not wait: its new items would. Where
+`promotion_catalogs_at_once` lets several go side by side, slots go to the one that has come furthest.
 """
 
 from __future__ import annotations
 
 import re
 from contextlib import closing
-from itertools import dropwhile, takewhile
+from itertools import islice, takewhile
 
 from vitrine.catalogs import in_turn, read_catalogs
 from vitrine.settings import Settings
@@ -26,8 +27,8 @@ def promoted_run_id(sequence: int, fingerprint: str) -> str:
 def catalogs_before(settings: Settings, *, catalog_id: str, run_id: str) -> list[str] | None:
     """Returns the catalogs that a build waits for: from the first before it in turn that goes on, in their order.
 
-    A build that no promotion asked for waits for none. None: the alias has moved on, and the build is asked for no
-    more.
+    None are waited for while fewer go on than `promotion_catalogs_at_once`, nor by a build that no promotion asked for.
+    None in place of a list: the alias has moved on, and the build is asked for no more.
     """
     states = _states(settings, run_id)
     if states.get(catalog_id) == "superseded":
@@ -37,7 +38,10 @@ def catalogs_before(settings: Settings, *, catalog_id: str, run_id: str) -> list
     order = in_turn(read_catalogs(settings.catalogs_file), default=settings.default_catalog)
     ahead = list(takewhile(lambda other: other != catalog_id, order))
     ahead = [other for other in ahead if states.get(other) == "building"]
-    return list(dropwhile(lambda other: not _goes_on(other, run_id), ahead))
+    going_on = list(islice((other for other in ahead if _goes_on(other, run_id)), settings.promotion_catalogs_at_once))
+    if len(going_on) < settings.promotion_catalogs_at_once:
+        return []
+    return ahead[ahead.index(going_on[0]) :]
 
 
 def _states(settings: Settings, run_id: str) -> dict[str, str]:

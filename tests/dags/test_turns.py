@@ -102,6 +102,19 @@ def test_a_catalog_that_has_begun_is_released_before_the_next_begins(promoted: P
     assert released == [[], [first]]
 
 
+def test_as_many_catalogs_go_side_by_side_as_the_setting_says(promoted: Promoted, airflow: Airflow) -> None:
+    default, first, second = promoted.default, promoted.first, promoted.second
+    promoted.settings = promoted.settings.model_copy(update={"promotion_catalogs_at_once": 2})
+    airflow.runs = {f"{name}.build_index": ["running"] for name in (default, first, second)}
+
+    two_before = [promoted.before(name) for name in (default, first, second)]
+    airflow.runs[f"{first}.build_index"] = ["failed"]
+    one_before = promoted.before(second)
+
+    assert two_before == [[], [], [default, first]]
+    assert one_before == []
+
+
 def test_a_catalog_that_failed_or_was_never_begun_holds_nobody_up(promoted: Promoted, airflow: Airflow) -> None:
     default, first, second = promoted.default, promoted.first, promoted.second
     airflow.runs = {f"{default}.build_index": ["failed"], f"{first}.build_index": ["queued"]}  # of a paused DAG
