@@ -13,6 +13,7 @@ from PIL import Image
 from shop_window import ShopWindow
 from tiny_release import picture
 
+from benchmarks.attacks import picture_files as files
 from vitrine.contracts.search import Item, ItemList, LiveRelease, SearchResponse
 
 
@@ -229,6 +230,10 @@ def _bomb() -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
 def _cut() -> str:
     return base64.b64encode(picture((1, 2, 3), size=(300, 300))[:400]).decode()
 
@@ -266,6 +271,10 @@ def _cut() -> str:
         ({"image": base64.b64encode(b"no picture").decode()}, 400, "cannot be decoded"),
         ({"image": _cut()}, 400, "cannot be decoded"),
         ({"image": _bomb()}, 413, "pixels"),
+        ({"image": _base64(files.scan_bomb(scans=4_000, width=500, height=500))}, 413, "scans over 500 x 500 pixels"),
+        ({"image": _base64(files.mpo_bomb(scans=4_000, width=500, height=500))}, 413, "scans over 500 x 500 pixels"),
+        ({"image": _base64(files.tiff_bomb(scans=4_000, width=500, height=500))}, 413, "scans over 500 x 500 pixels"),
+        ({"image": _base64(files.sound_pictures()["png without palette"])}, 400, "cannot be decoded"),
         ({"text": "a", "filters": {"weight": 3}}, 400, "no such column"),
         ({"text": "a", "filters": {"price": {"around": 3}}}, 400, "range"),
         ({"text": "a", "filters": {"price": {"gte": 10**400}}}, 400, "price"),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.attacks import picture_files as files
 from spark_jobs.image_fetching import ImageFetcher
 from spark_jobs.image_profiles import profile_bytes, profile_image
 from tests.spark_jobs.delivered_folder import picture
@@ -59,10 +60,35 @@ def test_a_sound_picture_is_measured(file_format: str, mode: str) -> None:
         (picture(1, size=(16, 16)), "image_too_small"),
         (picture(1, size=(400, 40)), "image_extreme_aspect"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "image_undecodable"),
+        (files.sound_pictures()["png without palette"], "image_undecodable"),
+        (files.scan_bomb(scans=500), "image_too_much_work"),
+        (files.mpo_bomb(scans=500), "image_too_much_work"),
+        (files.tiff_bomb(scans=500), "image_too_much_work"),
     ],
 )
 def test_each_fault_has_its_reason(data: bytes, reason: str) -> None:
     assert reason_of(data) == reason
+
+
+@pytest.mark.parametrize("name", ["avif", "webp animated", "tiff jpeg", "bmp runs"])
+def test_what_is_decoded_apart_is_measured_like_the_others(name: str) -> None:
+    small = POLICY.model_copy(update={"quality": POLICY.quality.model_copy(update={"image_min_side": 8})})
+
+    judged = profile_bytes(files.sound_pictures()[name], policy=small)
+
+    assert judged.verdict is None
+    assert (judged.profile.image_width, judged.profile.image_height) == (24, 18)
+    assert judged.profile.image_format == name.split(maxsplit=1)[0].upper()
+
+
+def test_a_shops_own_limit_of_work_enters_the_ids_and_the_default_does_not() -> None:
+    generous = POLICY.model_copy(update={"image_max_decode_s": 60.0})
+    bomb = files.scan_bomb(scans=400, width=1_000, height=1_000)
+
+    assert POLICY.rows_digest() == "7f00f51fa9152eb3cea0"  # as it was before there was such a limit
+    assert generous.rows_digest() != POLICY.rows_digest()
+    assert reason_of(bomb) is None
+    assert reason_of(bomb, POLICY.model_copy(update={"image_max_decode_s": 1.0})) == "image_too_much_work"
 
 
 def test_limits_belong_to_the_policy() -> None:

@@ -118,7 +118,7 @@ def test_pictures_that_find_no_place_are_told_to_come_again(decoders: Decoders) 
 
     def decode() -> None:
         try:
-            decode_image(LONG, work=limit(decoders, 3.0))
+            decode_image(LONG, work=limit(decoders, 1.0))
         except DecodersBusyError:
             results.append("busy")
         except ImageError as error:

@@ -102,7 +102,7 @@ BOMBS = {
     + files.encoded(COLOUR, "PNG")[33:],
     "gif blocks": files.encoded(COLOUR, "GIF").replace(b",", b"!\xfe" + b"\1a" * 3_000_000 + b"\0,", 1),
     "gif junk": files.encoded(COLOUR, "GIF").replace(b",", b"\0" * 8_000_000 + b",", 1),
-    "bmp runs": files.bmp_runs(7_000, 7_000, b"\0\0" * 7_000),
+    "bmp runs": files.bmp_runs(7_000, 7_000, b"\1\7\0\0" * 7_000),
     "tiff strips": files.tiff(bytes(2_000_000), 1_000, 60_000, compression=5, rows=1, strips=60_000),
 }
 

