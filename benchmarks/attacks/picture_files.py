@@ -204,9 +204,7 @@ def _insert(content: bytearray, draw: random.Random) -> None:
 
 
 def _cut(content: bytearray, draw: random.Random) -> None:
-    del content[draw.randrange(1, len(content)) :]
-    if not content:
-        content.append(0)
+    del content[draw.randrange(len(content)) + 1 :]
 
 
 def _drop(content: bytearray, draw: random.Random) -> None:

@@ -29,6 +29,7 @@ MOST_S = 10.0
 _MAX_PIXELS = 4_000_000
 _PATIENCE_S = 120.0
 _SAY_EVERY_S = 15.0
+_MOST_SAID = 5  # faults of one batch
 
 
 @dataclass
@@ -95,6 +96,8 @@ def attack_apart(count: int, *, first: int = 0, processes: int = 2) -> Tally:
                 continue
             done += found.outcomes.total()
             tally.add(found)
+            for fault in found.faults[:_MOST_SAID]:
+                print(fault, flush=True)
             if found.outcomes["crashes"] or found.outcomes["hangs"]:
                 workers[place] = _Worker(context)
             workers[place].give(batches.pop(0) if batches else None)
@@ -157,10 +160,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.only is not None:
         tally = attack([options.only])
+        print(*tally.faults, sep="\n")
     else:
         tally = attack_apart(options.count, first=options.first, processes=options.processes)
-    for fault in tally.faults[:50]:
-        print(fault)
     outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.outcomes.items()))
     print(
         f"pictures: {tally.outcomes.total():,} mutants: {outcomes}; {len(tally.faults)} faults; "

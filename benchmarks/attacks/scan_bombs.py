@@ -59,7 +59,7 @@ def bombs(side: int, *, counted_s: float) -> Iterator[tuple[str, bytes]]:
     yield "png of 16 bits, with transparency and filters", files.png(rows, side, side, kind=6, depth=16)
     png = files.encoded(Image.new("RGB", (64, 64)), "PNG")
     yield "png, 800,000 chunks", png[:33] + files.chunk(b"IDAT", b"") * 800_000 + png[33:]
-    runs = int((0.97 * counted_s / 1e-7) ** 0.5)
+    runs = int((0.95 * counted_s / 2.5e-7) ** 0.5)
     yield "bmp in runs, just allowed", files.bmp_runs(min(side, runs), min(side, runs), b"\1\7\0\0" * min(side, runs))
     yield (
         "tiff of rows that are each the whole file",

@@ -17,7 +17,7 @@ _MAX_BLOCKS = 100_000  # Pillow steps over them, and over what is none, in Pytho
 _GIF_INTRODUCER = re.compile(rb"[!,;]")
 
 _PLAIN_BMP = {0, 3, 6}  # of pixels as they are, in three ways
-_RUN_PIXEL_S, _RUN_BYTE_S = 1e-7, 5e-7  # Pillow unpacks runs in Python
+_RUN_PIXEL_S, _RUN_BYTE_S = 2.5e-7, 5e-7  # Pillow unpacks runs in Python
 
 
 def webp(data: bytes) -> Structure:
