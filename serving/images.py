@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from serving.problems import NotReadyError
-from vitrine.errors import ImageError, RequestError, StorageError
+from vitrine.errors import DecodersBusyError, ImageError, RequestError, StorageError
 from vitrine.identity import sha256_hex
 from vitrine.image_decoding import WorkLimit, decode_image
 from vitrine.item_table import StoredItem
@@ -33,7 +33,7 @@ _MEDIA_TYPES = {
 _UNKNOWN_WIDTH = 1024  # of pictures in formats that browsers do not show: they are converted
 _TOUCH_AFTER_S = 60.0
 _SWEEP_EVERY = 200
-_DECODERS = Decoders(processes=1, niceness=5)
+_DECODERS = Decoders(processes=1, waiting=1, niceness=5)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ class Pictures:
     def _shrunk(self, data: bytes, width: int) -> bytes:
         try:
             picture = decode_image(data, max_pixels=self._max_pixels, shorter_side=width, work=self._work)
+        except DecodersBusyError as error:
+            raise NotReadyError(str(error)) from error
         except ImageError as error:
             raise RequestError(
                 f"the stored picture cannot be made smaller: {error}", status=404, title="No picture"

@@ -13,7 +13,6 @@ from vitrine.contracts.items import Reason
 from vitrine.errors import ImageError
 from vitrine.picture_work.decoders import Decoders
 from vitrine.picture_work.inspection import structure_of
-from vitrine.picture_work.structure import NEVER
 
 # Decoders that shops need. Pillow has more, and some of them (EPS) start other programs.
 ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
@@ -154,7 +153,7 @@ def too_much_memory() -> ImageError:
 def _is_ordinary(data: bytes, *, max_pixels: int | None, work: WorkLimit) -> bool:
     """Counts what a file asks for, and refuses what is too much."""
     found = structure_of(data)
-    if found.work_s == NEVER or (work.counted_s is not None and found.work_s > work.counted_s):
+    if work.counted_s is not None and found.work_s > work.counted_s:
         if max_pixels is not None and found.size is not None and found.size.pixels > max_pixels:
             raise _too_many_pixels(f"{found.size.width} x {found.size.height}", max_pixels)
         raise ImageError(

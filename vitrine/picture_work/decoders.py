@@ -29,7 +29,9 @@ from vitrine.errors import DecodersBusyError, ImageError
 
 _BASE_MEMORY_BYTES = 768_000_000  # the interpreter's address space and a format's own tables
 _PIXEL_MEMORY_BYTES = 24  # planes, layers and copies, by format: AVIF takes 17 of a picture with transparency
-_WALL_SHARE = 10.0  # a busy machine gives a process a tenth of its time; a decoder that waits for ever gets no more
+_WALL_SHARE = 10.0  # a busy machine gives a process a tenth of its time
+_PATIENCE = 10  # such times, for a picture that nobody waits for, while its process has hardly run
+_TICKS = os.sysconf("SC_CLK_TCK")
 _KEPT_BYTES = 16_000_000
 _MESSAGE_BYTES = 65_536
 _ATTEMPTS = 2
@@ -67,6 +69,7 @@ class Decoders:
 
     def __init__(self, *, processes: int = 2, waiting: int | None = None, niceness: int = 0) -> None:
         self._limit = processes
+        self._patience = _PATIENCE if waiting is None else 1
         self._most = None if waiting is None else processes + waiting
         self._niceness = niceness
         self._idle: list[_DecoderProcess] = []
@@ -101,7 +104,7 @@ class Decoders:
             for attempt in range(_ATTEMPTS):
                 process = self._take()
                 try:
-                    answer = process.ask(request, data)
+                    answer = process.ask(request, data, patience=self._patience)
                 except _EndedError as ended:
                     process.end()
                     if ended.by_itself and attempt + 1 < _ATTEMPTS:
@@ -208,8 +211,8 @@ class _DecoderProcess:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, request: Request, data: bytes) -> Decoded:
-        """Sends a picture and waits for the answer.
+    def ask(self, request: Request, data: bytes, *, patience: int) -> Decoded:
+        """Sends a picture and waits for the answer: `patience` times as long as its CPU time may take at most.
 
         Raises:
             ImageError: the answer is one.
@@ -219,18 +222,34 @@ class _DecoderProcess:
             os.ftruncate(self._memory, len(data))
         os.pwrite(self._memory, data, 0)
         self._socket.settimeout(max(10.0, request.cpu_s * _WALL_SHARE))
+        began_s = self._cpu_s()
         try:
             self._socket.send(json.dumps(asdict(request)).encode())
-            answer = self._socket.recv(_MESSAGE_BYTES)
-        except TimeoutError:
-            self._process.kill()
-            self._process.wait()
-            raise _EndedError(None) from None
+            answer = self._answer(request, began_s=began_s, patience=patience)
         except OSError as error:
             raise _EndedError(self._process.wait()) from error
         if not answer:
             raise _EndedError(self._process.wait())
         return self._read(json.loads(answer))
+
+    def _answer(self, request: Request, *, began_s: float, patience: int) -> bytes:
+        for _ in range(patience):
+            try:
+                return self._socket.recv(_MESSAGE_BYTES)
+            except TimeoutError:
+                if self._cpu_s() - began_s > request.cpu_s:
+                    break
+        self._process.kill()
+        self._process.wait()
+        raise _EndedError(None)
+
+    def _cpu_s(self) -> float:
+        """CPU seconds that the process has taken."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def _read(self, answer: dict[str, Any]) -> Decoded:
         if "reason" in answer:

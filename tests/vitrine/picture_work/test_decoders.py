@@ -113,6 +113,16 @@ def test_a_process_that_somebody_ends_costs_no_picture(decoders: Decoders) -> No
     assert again.size == (120, 90)
 
 
+def test_a_picture_that_was_accepted_is_not_refused_by_counting(decoders: Decoders) -> None:
+    many = files.encoded(files.photograph(64, 48), "JPEG").replace(
+        b"\xff\xdb", b"\xff\xfe\0\2" * 3_000 + b"\xff\xdb", 1
+    )
+
+    with pytest.raises(ImageError, match="segments"):
+        decode_image(many, work=WorkLimit.of(60.0, decoders))
+    assert decode_image(many, work=WorkLimit(60.0, None, decoders)).size == (64, 48)
+
+
 def test_pictures_that_find_no_place_are_told_to_come_again(decoders: Decoders) -> None:
     results: list[str] = []
 
