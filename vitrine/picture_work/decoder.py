@@ -1,4 +1,4 @@
-"""A decoder process: `python -m vitrine.picture_work.decoder SOCKET MEMORY PARENT NICENESS`, started by `decoders.py`.
+"""A decoder process: `-m vitrine.picture_work.decoder SOCKET MEMORY PARENT NICENESS`, started by `decoder_process.py`.
 
 Before each picture it sets a timer of its own CPU time, whose signal ends it whatever C code runs, and a limit on its
 memory. It ends when the other side of the socket closes, or when its parent is another than the one that started it.
@@ -19,7 +19,7 @@ from typing import Any
 
 from vitrine.errors import ImageError
 from vitrine.image_decoding import decode_here, header_here, too_much_memory
-from vitrine.picture_work.decoders import Request
+from vitrine.picture_work.decoder_process import Request
 
 _LOOK_EVERY_S = 5.0
 _MESSAGE_BYTES = 4_096

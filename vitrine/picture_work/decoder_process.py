@@ -1,0 +1,159 @@
+"""One decoder process, as whoever started it sees it, and the memory that both share."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vitrine.contracts.items import Reason
+from vitrine.errors import ImageError
+
+_WALL_SHARE = 10.0  # a busy machine gives a process a tenth of its time
+_TICKS = os.sysconf("SC_CLK_TCK")
+_KEPT_BYTES = 16_000_000
+_MESSAGE_BYTES = 65_536
+_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a decoder process is asked; the bytes lie in the memory that both share."""
+
+    size_bytes: int
+    max_pixels: int
+    shorter_side: int | None
+    header_only: bool
+    cpu_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder process answers: fields of the header when only those were asked, or the picture in RGB."""
+
+    header: dict[str, Any] | None
+    image: Image.Image | None
+
+
+class EndedError(Exception):
+    """A decoder process ended before it answered."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__(str(code))
+        self.code = code
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether that may have nothing to do with the picture."""
+        return self.code in (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+
+
+class DecoderProcess:
+    """One process, and the memory that is shared with it."""
+
+    def __init__(self, niceness: int) -> None:
+        self._memory = os.memfd_create("vitrine-picture")
+        own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = own
+        # No secrets: what reads strangers' files needs none.
+        environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        environment |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
+        descriptors = (other.fileno(), self._memory)
+        with other:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",  # what lies in the working folder is nobody's module
+                    "-m",
+                    "vitrine.picture_work.decoder",
+                    *map(str, (*descriptors, os.getpid(), niceness)),
+                ],
+                pass_fds=descriptors,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, request: Request, data: bytes, *, patience: int) -> Decoded:
+        """Sends a picture and waits for the answer: `patience` times as long as its CPU time may take at most.
+
+        Raises:
+            ImageError: the answer is one.
+            EndedError: the process ended, or was ended because it did not answer.
+        """
+        if os.fstat(self._memory).st_size < len(data):
+            os.ftruncate(self._memory, len(data))
+        os.pwrite(self._memory, data, 0)
+        self._socket.settimeout(max(10.0, request.cpu_s * _WALL_SHARE))
+        began_s = self._cpu_s()
+        try:
+            self._socket.send(json.dumps(asdict(request)).encode())
+            answer = self._answer(request, began_s=began_s, patience=patience)
+        except OSError as error:
+            raise EndedError(self._process.wait()) from error
+        if not answer:
+            raise EndedError(self._process.wait())
+        return self._read(json.loads(answer))
+
+    def _answer(self, request: Request, *, began_s: float, patience: int) -> bytes:
+        for _ in range(patience):
+            try:
+                return self._socket.recv(_MESSAGE_BYTES)
+            except TimeoutError:
+                if self._cpu_s() - began_s > request.cpu_s:
+                    break
+        self._process.kill()
+        self._process.wait()
+        raise EndedError(None)
+
+    def _cpu_s(self) -> float:
+        """CPU seconds that the process has taken."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def _read(self, answer: dict[str, Any]) -> Decoded:
+        if "reason" in answer:
+            raise ImageError(answer["message"], reason=Reason(answer["reason"]))
+        image = None
+        if answer["sides"] is not None:
+            width, height = answer["sides"]
+            with (
+                mmap.mmap(self._memory, width * height * 4, prot=mmap.PROT_READ) as shared,
+                memoryview(shared) as pixels,
+            ):
+                image = Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX")
+            if width * height * 4 > _KEPT_BYTES:
+                os.ftruncate(self._memory, _KEPT_BYTES)
+        return Decoded(answer["header"], image)
+
+    def end(self) -> None:
+        """Ends the process, whatever it does."""
+        self.abandon()
+        if self._process.poll() is None:
+            self._process.kill()
+            with suppress(OSError):
+                self._process.wait()
+
+    def abandon(self) -> None:
+        """Closes this process's side."""
+        self._socket.close()
+        with suppress(OSError):
+            os.close(self._memory)
