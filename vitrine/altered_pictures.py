@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import sha256_hex
-from vitrine.preprocessing import decode_image
+from vitrine.image_decoding import ACCEPTED_WORK, decode_image
 from vitrine.storage import ObjectStore, keys
 
 _KEPT = (0.85, 0.95)  # of each side
@@ -35,7 +35,7 @@ def alter_picture(data: bytes, *, crop: Crop | None, brightness: float) -> Image
     Raises:
         ImageError: the bytes cannot be decoded.
     """
-    picture = decode_image(data)
+    picture = decode_image(data, work=ACCEPTED_WORK)
     if crop is not None:
         width, height = picture.size
         left, top = int(crop[0] * width), int(crop[1] * height)

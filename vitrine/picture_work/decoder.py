@@ -17,11 +17,14 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from PIL import AvifImagePlugin
+
 from vitrine.errors import ImageError
 from vitrine.image_decoding import decode_here, header_here, too_much_memory
 from vitrine.picture_work.decoder_process import Request
 
 _LOOK_EVERY_S = 5.0
+_AVIF_THREADS = 2  # each takes up to 80 MB of address space, and Pillow would start one for each core
 _MESSAGE_BYTES = 4_096
 _LONGEST_TEXT = 2_000
 
@@ -30,6 +33,7 @@ def main(arguments: list[str]) -> int:
     """Answers one request after the other."""
     descriptor, memory, parent, niceness = map(int, arguments)
     os.nice(niceness)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = _AVIF_THREADS
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent decides
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

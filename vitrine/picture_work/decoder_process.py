@@ -68,7 +68,11 @@ class DecoderProcess:
         self._socket = own
         # No secrets: what reads strangers' files needs none.
         environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-        environment |= {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
+        environment |= {
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "2",
+        }
         descriptors = (other.fileno(), self._memory)
         with other:
             self._process = subprocess.Popen(
