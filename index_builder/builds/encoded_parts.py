@@ -49,7 +49,11 @@ def put_encoded_part(
     if ledger is None:
         object_store.put_bytes(key, encoded.to_bytes())
         return encoded
-    return EncodedPart.from_bytes(put_once(object_store, ledger, key, encoded.to_bytes()))
+
+    def is_whole(document: bytes) -> bool:
+        return all(object_store.exists(f"{prefix}/{file.name}") for file in EncodedPart.from_bytes(document).files)
+
+    return EncodedPart.from_bytes(put_once(object_store, ledger, key, encoded.to_bytes(), is_whole=is_whole))
 
 
 def fetch_encoded_part(

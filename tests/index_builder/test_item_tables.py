@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from index_builder import item_tables
 from index_builder.__main__ import main
 from index_builder.builds import build_index_version, find_index_version
 from index_builder.candidates import publish_candidate
@@ -124,6 +125,30 @@ def test_the_same_head_gives_the_same_table_and_a_price_another(settings: Settin
     assert again == first
     assert same_index == index_version
     assert changed != first
+
+
+def test_of_builds_of_one_table_that_race_the_later_one_changes_nothing(
+    settings: Settings, catalog: SyntheticCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = make_items(20)
+    _deliver(catalog, items)
+    _, index_version, item_table_id = _build(settings, catalog)
+    prefix = keys.item_table_prefix(catalog.catalog_id, item_table_id)
+    before = {name: catalog.object_store.get_bytes(name) for name in catalog.object_store.list_keys(f"{prefix}/")}
+    _deliver(catalog, items, dt="2026-11-02")  # the same rows at a later head
+    newer = resolve_head(settings, catalog_id=catalog.catalog_id, fingerprint=FINGERPRINT)
+    monkeypatch.setattr(item_tables, "find_item_table", lambda *_: None)  # it asked before the first one was done
+
+    again = build_item_table(
+        settings,
+        catalog_id=catalog.catalog_id,
+        embedding_set_id=newer,
+        index_version=index_version,
+        provenance={"dag_run_id": "the later one"},
+    )
+
+    assert again == item_table_id
+    assert {name: catalog.object_store.get_bytes(name) for name in before} == before
 
 
 def test_a_candidate_is_offered_at_the_head_it_was_built_at(

@@ -100,6 +100,20 @@ def test_a_writer_that_died_after_its_commit_has_won(
     assert stood == object_store.get_bytes(key) == "the first, ünïcode".encode()
 
 
+def test_what_was_collected_as_garbage_is_written_anew(
+    object_store: ObjectStore, ledger: Ledger, catalog_id: str
+) -> None:
+    key = f"{catalog_id}/document.json"
+    put_once(object_store, ledger, key, b"names files that are gone")
+    object_store.delete(key)
+
+    stood = put_once(
+        object_store, ledger, key, b"names its own", is_whole=lambda found: found != b"names files that are gone"
+    )
+
+    assert stood == object_store.get_bytes(key) == b"names its own"
+
+
 def test_what_was_there_before_the_ledger_knew_it_stands(
     object_store: ObjectStore, ledger: Ledger, catalog_id: str
 ) -> None:

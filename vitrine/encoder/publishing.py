@@ -141,8 +141,13 @@ def _put_manifest(object_store: ObjectStore, ledger: Ledger | None, manifest: En
     key = _manifest_key(manifest.fingerprint)
     if ledger is None:
         object_store.put_bytes(key, manifest.to_bytes())
-    else:
-        put_once(object_store, ledger, key, manifest.to_bytes())
+        return
+
+    def is_whole(document: bytes) -> bool:
+        named = EncoderManifest.from_bytes(document).files
+        return all(object_store.exists(_file_key(manifest.fingerprint, file)) for file in named)
+
+    put_once(object_store, ledger, key, manifest.to_bytes(), is_whole=is_whole)
 
 
 @contextmanager

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from vitrine.encoder import fetch_encoder, load_encoder, publish_encoder
+from vitrine.encoder import conversion, fetch_encoder, load_encoder, publish_encoder, publishing
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.manifest import EncoderManifest
 from vitrine.encoder.publishing import read_manifest
 from vitrine.errors import EncoderError, ObjectCorruptError
+from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore
 
 
@@ -52,6 +53,22 @@ def test_publishing_again_changes_nothing(copied_store: tuple[str, ObjectStore],
 
     assert again == fingerprint
     assert sorted(store.list_objects(f"encoders/{fingerprint}")) == before
+
+
+def test_of_publishers_that_race_the_later_one_changes_nothing(
+    copied_store: tuple[str, ObjectStore], checkpoint: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fingerprint, store = copied_store
+    before = store.get_bytes(f"encoders/{fingerprint}/encoder.json")
+    convert = conversion.convert_checkpoint
+    # It asked before the first one was done, and another machine converts to something that differs in a detail.
+    monkeypatch.setattr(publishing, "is_published", lambda *_: False)
+    monkeypatch.setattr(conversion, "convert_checkpoint", lambda *folders: convert(*folders) - 1e-5)
+
+    again = publish_encoder(checkpoint, store, ledger=ledger)
+
+    assert again == fingerprint
+    assert store.get_bytes(f"encoders/{fingerprint}/encoder.json") == before
 
 
 def test_a_killed_publication_is_not_taken_for_an_encoder(
