@@ -56,7 +56,9 @@ class Watch:
         history = read_history(self._layout, KEEPER)
         if history.dead != key:
             death = Death(at=now, lived_s=now - record.started_at, is_excused=False)
-            history = history.with_death(death, dead=key, reason="its process ended", limits=_LIMITS)
+            history = history.with_death(
+                death, dead=key, reason="its process ended; see logs/keeper.log", limits=_LIMITS
+            )
             write_history(self._layout, KEEPER, history)
             log.warning("keeper: process %s ended; %s", record.leader.pid, history.gave_up or "it is started again")
         if history.gave_up is None and now >= history.next_at:
