@@ -178,21 +178,18 @@ def _is_healthy(configuration: Configuration, service: Service) -> bool:
     record = supervisor.read_records(configuration.layout).get(service.name)
     if record is None or processes.is_dying(record.leader) or _state(record.leader.pid) == "T":
         return False
+    if not service.is_ready(record.started_at):
+        return False
     if service.name != "search":
-        return service.is_ready(record.started_at)
-    return answers_http(f"{configuration.search_url}/readyz") and _workers(configuration) >= _search_workers(
-        configuration
-    )
+        return True
+    is_whole = _workers(configuration) >= configuration.settings.search_workers
+    return is_whole and answers_http(f"{configuration.search_url}/readyz")
 
 
 def _workers(configuration: Configuration) -> int:
     record = supervisor.read_records(configuration.layout)["search"]
     found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, record)
     return sum("serving.worker" in _command(one.pid) for one in found)
-
-
-def _search_workers(configuration: Configuration) -> int:
-    return configuration.settings.search_workers
 
 
 def _by_hand(configuration: Configuration) -> float:
