@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vitrine.process_state import environment
 from vitrine.settings import Settings
-from vitrine.spark_configuration import failed_job, spark_configuration
+from vitrine.spark_configuration import driver_configuration, failed_job
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,16 +26,17 @@ def spark_session(settings: Settings, *, name: str) -> Iterator[SparkSession]:
         yield active
         return
     python = os.environ.get("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.master(settings.spark_master).appName(name)
-    for key, value in spark_configuration(settings, python=python).items():
-        builder = builder.config(key, value)
-    with environment(PYSPARK_PYTHON=python):  # a session reads it once, for its workers
-        spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
-    try:
-        yield spark
-    finally:
-        spark.stop()
+    with driver_configuration(settings, python=python) as configuration:
+        builder = SparkSession.builder.master(settings.spark_master).appName(name)
+        for key, value in configuration.items():
+            builder = builder.config(key, value)
+        with environment(PYSPARK_PYTHON=python):  # a session reads it once, for its workers
+            spark = builder.getOrCreate()
+        spark.sparkContext.setLogLevel("ERROR")
+        try:
+            yield spark
+        finally:
+            spark.stop()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from training.worker import TrainingWork, device_of, train_in_process
 from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
 from vitrine.process_state import environment, environment_defaults
+from vitrine.scratch import swept_folder
 
 _LOOPBACK = "127.0.0.1"
 _COLLECTIVE_TIMEOUT = timedelta(hours=1)  # the others wait while the first process validates
@@ -72,7 +73,7 @@ def launch(
     shutil.rmtree(words, ignore_errors=True)
     words.mkdir(parents=True)
     local = spark_master.startswith("local")
-    with _importable(), _session(spark_master):
+    with _importable(), _session(spark_master, scratch=words.parent / ".scratch"):
         # On this machine each process takes the GPU of its own rank: Spark knows of none there.
         distributor = TorchDistributor(
             num_processes=options.processes, local_mode=local, use_gpu=not local and options.device != "cpu"
@@ -146,24 +147,28 @@ def _first_failure(words: Path, error: str) -> VitrineError:
 
 
 @contextmanager
-def _session(spark_master: str) -> Iterator[None]:
-    """A Spark session; one that is active already is used, and left."""
+def _session(spark_master: str, *, scratch: Path) -> Iterator[None]:
+    """A Spark session whose driver keeps its temporary files below `scratch`; one that is active is used, and left."""
     from pyspark.sql import SparkSession
 
     if SparkSession.getActiveSession() is not None:
         yield
         return
-    builder = SparkSession.builder.master(spark_master).appName("train")
     local = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK}
-    for key, value in (_SPARK | (local if spark_master.startswith("local") else {})).items():
-        builder = builder.config(key, value)
-    with environment_defaults(PYSPARK_PYTHON=sys.executable):  # a session reads it once, for its workers
-        spark = builder.getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
-    try:
-        yield
-    finally:
-        spark.stop()
+    configuration = _SPARK | (local if spark_master.startswith("local") else {})
+    with swept_folder(scratch, "spark") as folder:
+        if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit started the JVM, in a folder of its own
+            configuration["spark.driver.extraJavaOptions"] = f'-XX:-UsePerfData "-Djava.io.tmpdir={folder}"'
+        builder = SparkSession.builder.master(spark_master).appName("train")
+        for key, value in configuration.items():
+            builder = builder.config(key, value)
+        with environment_defaults(PYSPARK_PYTHON=sys.executable):  # a session reads it once, for its workers
+            spark = builder.getOrCreate()
+        spark.sparkContext.setLogLevel("ERROR")
+        try:
+            yield
+        finally:
+            spark.stop()
 
 
 @contextmanager

@@ -17,27 +17,56 @@ _LOCK = ".lock"
 @contextmanager
 def scratch_folder(settings: Settings, purpose: str) -> Iterator[Path]:
     """Yields an empty folder under `<state_dir>/scratch/` that is removed at the end."""
-    parent = settings.state_dir / "scratch"
+    with swept_folder(scratch_parent(settings.state_dir), purpose) as folder:
+        yield folder
+
+
+@contextmanager
+def swept_folder(parent: Path, purpose: str) -> Iterator[Path]:
+    """Yields an empty folder below `parent` that is removed at the end; what killed processes left there goes first."""
     parent.mkdir(parents=True, exist_ok=True)
-    _sweep(parent)
-    folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=parent))
-    with (folder / f"{_LOCK}.new").open("w") as lock:
-        # Held for as long as this process lives: the sign that the folder is in use. It gets its name once it is held,
-        # so that no sweep meets it open.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (folder / f"{_LOCK}.new").rename(folder / _LOCK)
+    with _held(parent):
+        _sweep(parent)
+        folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=parent.resolve()))
+        lock = (folder / _LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as this process lives: the sign that the folder is in use
+    with lock:
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep_scratch(settings: Settings) -> None:
+    """Removes the scratch folders of processes that are gone."""
+    if (parent := scratch_parent(settings.state_dir)).is_dir():
+        with _held(parent):
+            _sweep(parent)
+
+
+def scratch_parent(state_dir: Path) -> Path:
+    """Returns where scratch folders lie."""
+    return state_dir / "scratch"
+
+
+@contextmanager
+def _held(parent: Path) -> Iterator[None]:
+    """Keeps others from sweeping while a folder is made: until it is locked it looks like one that was left."""
+    with parent.with_name(f".{parent.name.lstrip('.')}{_LOCK}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _sweep(parent: Path) -> None:
-    """Removes folders whose process is gone: the system freed their locks."""
-    for path in parent.glob(f"*/{_LOCK}"):
-        try:
-            with path.open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path.parent, ignore_errors=True)
-        except (BlockingIOError, FileNotFoundError):
+    """Removes the folders that nobody holds: the system frees the locks of a process that dies."""
+    for folder in parent.iterdir():
+        if not folder.is_dir() or folder.is_symlink():
             continue
+        try:
+            with (folder / _LOCK).open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        except FileNotFoundError:  # killed before it was locked, or removed meanwhile
+            pass
+        shutil.rmtree(folder, ignore_errors=True)

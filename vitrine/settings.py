@@ -139,6 +139,14 @@ class Settings(BaseModel):
     spark_master: str = Field("local[*]", description="Spark master; a cluster's URL moves every Spark job there.")
     spark_driver_memory: str = Field("1g", description="Memory of the Spark driver.")
     spark_executor_memory: str = Field("1g", description="Memory of one Spark executor.")
+    spark_executor_tmp_dir: Path | None = Field(
+        None,
+        description=(
+            "Folder on each worker of a cluster for the executors' temporary files; it must be there. Empty: the "
+            "cluster's own. Where they keep blocks and shuffles is the cluster's matter (`SPARK_LOCAL_DIRS`). On this "
+            "machine they lie in the state folder."
+        ),
+    )
     spark_partitions: int = Field(
         2, description="Partitions of a Spark job; on a cluster, about two for each core.", ge=1
     )

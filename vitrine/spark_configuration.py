@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from vitrine import errors
+from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -18,12 +21,17 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _WORKER_ERROR = re.compile(r"^(?:vitrine\.errors\.)(\w+): (.*?)(?=^\s*at |^\s*$|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def spark_configuration(settings: Settings, *, python: str) -> dict[str, str]:
+def spark_configuration(settings: Settings, *, python: str, scratch: Path | None = None) -> dict[str, str]:
     """Returns Spark's configuration.
 
     Args:
         python: that runs the workers.
+        scratch: folder of the driver's temporary files, and of the executors' where they run inside the driver; None
+            for a driver that runs already.
     """
+    java_options = ["-XX:-UsePerfData"]  # else it keeps a file under the system's temporary folder, whatever is set
+    if scratch is not None:
+        java_options.append(f'"-Djava.io.tmpdir={scratch}"')  # without `spark.local.dir` Spark's blocks lie there, too
     configuration = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -40,17 +48,35 @@ def spark_configuration(settings: Settings, *, python: str) -> dict[str, str]:
         # Executors run the library of this checkout where it is not installed, as on this machine.
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(_python_path()),
     }
+    executors = scratch if settings.spark_master.startswith("local") else settings.spark_executor_tmp_dir
+    if executors is not None:
+        configuration["spark.executorEnv.TMPDIR"] = str(executors)
+        configuration["spark.executor.extraJavaOptions"] = f'"-Djava.io.tmpdir={executors}"'
     if _on_this_machine(settings.spark_master):
         configuration |= {
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
+        }
+        java_options += [
             # Jobs of a minute spend a good part of it compiling otherwise; on a cluster they run for hours.
             # One tier alone has 48 MB for its code, which mining twice in one process filled: the JVM then interprets.
-            "spark.driver.extraJavaOptions": (
-                "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=192m -XX:+UseSerialGC -Xshare:auto"
-            ),
-        }
-    return configuration
+            "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=192m -XX:+UseSerialGC -Xshare:auto",
+        ]
+    return configuration | {"spark.driver.extraJavaOptions": " ".join(java_options)}
+
+
+@contextmanager
+def driver_configuration(settings: Settings, *, python: str) -> Iterator[dict[str, str]]:
+    """Yields the configuration of a session that this process starts, with a scratch folder for as long as it runs.
+
+    Under spark-submit the JVM runs already, in the folder that whoever submitted it holds.
+    """
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        found = spark_configuration(settings, python=python)
+        yield {key: value for key, value in found.items() if key != "spark.driver.extraJavaOptions"}
+        return
+    with scratch_folder(settings, "spark") as scratch:
+        yield spark_configuration(settings, python=python, scratch=scratch)
 
 
 def failed_job(text: str) -> errors.VitrineError:

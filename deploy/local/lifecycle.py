@@ -30,6 +30,7 @@ from deploy.local.services import Service
 from deploy.local.supervisor import Record, ServiceError
 from vitrine.connections import open_ledger
 from vitrine.errors import SettingsError
+from vitrine.scratch import sweep_scratch
 
 Report = Callable[[str], None]
 _LEAVING_S = 60.0
@@ -58,6 +59,7 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
         _clear_away(configuration, [wanted[name] for name in wanted if name in dead], records)
         _check_ports(configuration, [wanted[name] for name in wanted if name in dead | changed], records)
         write_env_file(configuration)
+        sweep_scratch(configuration.settings)
         wish.write_up(layout)
         if not dead | changed:
             report("everything is running")

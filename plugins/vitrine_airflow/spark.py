@@ -19,6 +19,7 @@ from vitrine.errors import SettingsError
 from vitrine_airflow import run
 
 _PR_SET_PDEATHSIG = 1
+_WITH_PROVENANCE = {"mine", "run-training"}  # verbs that write who asked beside what they make; others take no run
 
 
 class StageJob(SparkSubmitOperator):
@@ -42,17 +43,21 @@ class StageJob(SparkSubmitOperator):
 
     def execute(self, context: Context) -> None:
         """Submits the job and waits for it."""
+        from vitrine.scratch import scratch_folder
         from vitrine.spark_configuration import spark_configuration
 
         settings = run.settings()
         self.name = f"{context['ti'].dag_id} {context['ti'].task_id}"
         self.application = submit_script(self.stage)
-        made_by = {"dag-id": context["dag_run"].dag_id, "dag-run-id": context["dag_run"].run_id}
+        run_of = context["dag_run"]
+        made_by = {"dag-id": run_of.dag_id, "dag-run-id": run_of.run_id} if self.verb in _WITH_PROVENANCE else {}
         self.application_args = [self.verb, *command_line({**self._given_options(), **made_by})]
         python = os.environ.get("PYSPARK_PYTHON", sys.executable)
-        self.conf = spark_configuration(settings, python=python)
-        self.env_vars = spark_environment(python=python, loopback="spark.driver.bindAddress" in self.conf)
-        super().execute(context)
+        with scratch_folder(settings, "spark") as scratch:
+            self.conf = spark_configuration(settings, python=python, scratch=scratch)
+            self.env_vars = spark_environment(python=python, loopback="spark.driver.bindAddress" in self.conf)
+            self.env_vars["TMPDIR"] = str(scratch)
+            super().execute(context)
 
     def _given_options(self) -> dict[str, Any]:
         return dict(self.options)

@@ -14,9 +14,9 @@ from vitrine.storage import ObjectStore
 
 
 @pytest.fixture(scope="module")
-def local_spark() -> Iterator[None]:
+def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A session on this machine that the module's jobs share, so that each need not start a JVM."""
-    with spark_session(Settings(), name="tests"):
+    with spark_session(Settings(state_dir=tmp_path_factory.mktemp("spark")), name="tests"):
         yield
 
 

@@ -19,6 +19,7 @@ from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, smal
 from tests.waiting import wait_for
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger, tables
+from vitrine.scratch import sweep_scratch
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -43,6 +44,11 @@ def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
     with _held(ledger, key), _started(settings, catalog_id, delivery_id, tmp_path / "log") as driver:
         _wait_for_a_pack(object_store, catalog_id, driver, tmp_path / "log")
         os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert [path.name.split("-")[0] for path in (settings.state_dir / "scratch").iterdir()] == ["spark"]
+    sweep_scratch(settings)
+    assert list((settings.state_dir / "scratch").iterdir()) == []
     assert ledger.attempts.committed(scope="profile", key=key) is None
     run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
 
@@ -68,11 +74,13 @@ def _held(ledger: Ledger, key: str) -> Iterator[None]:
 
 def _started(settings: Settings, catalog_id: str, delivery_id: str, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "spark_jobs", "profile", "--catalog", catalog_id, "--dt", DT]
+    temporary = log.with_name("tmp")
+    temporary.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
     return subprocess.Popen(
         [*command, "--delivery-id", delivery_id],
         cwd=ROOT,
-        env={**environment, **settings.to_environment()},
+        env={**environment, **settings.to_environment(), "TMPDIR": str(temporary)},
         stdout=log.open("wb"),
         stderr=subprocess.STDOUT,
         start_new_session=True,

@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vitrine.scratch import scratch_folder
+from vitrine.scratch import scratch_folder, sweep_scratch
 from vitrine.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,6 +33,27 @@ def test_a_folder_is_gone_at_the_end_whatever_happened(settings: Settings) -> No
         pass
 
     assert not folder.exists()
+
+
+def test_a_folder_that_was_never_locked_is_swept_too(settings: Settings) -> None:
+    with scratch_folder(settings, "first") as folder:
+        (folder.parent / "killed-early").mkdir()
+        (folder.parent / "a-file").touch()
+
+        sweep_scratch(settings)
+
+        assert sorted(path.name.split("-")[0] for path in folder.parent.iterdir()) == ["a", "first"]
+
+
+def test_folders_that_are_made_and_swept_at_once_are_never_lost(settings: Settings) -> None:
+    def work(number: int) -> bool:
+        with scratch_folder(settings, f"work{number}") as folder:
+            (folder / "data").write_text("x")
+            sweep_scratch(settings)
+            return (folder / "data").is_file()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(100)))
 
 
 def test_what_a_killed_process_left_is_swept_and_what_a_living_one_holds_is_not(settings: Settings) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from vitrine.encoder.openvino_engine import IMAGE_FILE, TEXT_FILE, OpenVinoEngin
 from vitrine.encoder.parity import check_parity, write_reference
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import EncoderError
+from vitrine.scratch import swept_folder
 
 _PROBE_TEXTS = ("a red dress", "two small wooden chairs, seen from the side", "lamp")
 
@@ -24,17 +23,14 @@ def convert_once(folder: Path, into: Path) -> None:
     """
     if any(into.iterdir()) if into.is_dir() else False:
         return
-    into.parent.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(prefix=".convert-", dir=into.parent))
-    try:
+    with swept_folder(into.parent / ".converting", "convert") as scratch:
+        own = scratch / "converted"
         convert_checkpoint(folder, own)
         try:
             own.rename(into)
         except OSError:
             if not any(into.iterdir()):
                 raise
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
 
 
 def convert_checkpoint(folder: Path, into: Path) -> float:

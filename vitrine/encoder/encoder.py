@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,10 +188,11 @@ def _open_engine(
         opened = OpenVinoEngine(folder, precision=precision, threads=threads, cache_dir=compiled_dir)
         _check(opened, folder)
         return opened
-    with tempfile.TemporaryDirectory(prefix="vitrine-convert-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="vitrine-convert-") if cache_dir is None else nullcontext() as scratch:
         from vitrine.encoder.conversion import convert_once
 
-        into = Path(scratch) if cache_dir is None else cache_dir / "converted" / fingerprint
+        # Without a cache nothing is kept, and there is no folder of ours that could be swept.
+        into = cache_dir / "converted" / fingerprint if cache_dir is not None else Path(str(scratch)) / "converted"
         convert_once(folder, into)
         opened = OpenVinoEngine(into, precision=precision, threads=threads, cache_dir=compiled_dir)
         _check(opened, into)

@@ -21,6 +21,7 @@ from vitrine.errors import EncoderError, ObjectMissingError
 from vitrine.identity import ID_LENGTH
 from vitrine.ledger import Ledger
 from vitrine.preprocessing import Preprocessing
+from vitrine.scratch import scratch_parent, swept_folder
 from vitrine.storage import keys
 from vitrine.storage.object_store import ObjectStore, file_sha256
 from vitrine.write_once import put_once
@@ -54,10 +55,8 @@ def publish_encoder(
     from vitrine.encoder.conversion import convert_checkpoint
     from vitrine.encoder.fingerprint import encoder_fingerprint
 
-    if state_dir is not None:
-        state_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="vitrine-publish-", dir=state_dir) as scratch:
-        folder = materialise_checkpoint(name_or_folder, Path(scratch) / "encoder")
+    with _scratch(state_dir) as scratch:
+        folder = materialise_checkpoint(name_or_folder, scratch / "encoder")
         fingerprint = encoder_fingerprint(folder)
         if is_published(fingerprint, object_store):
             return fingerprint
@@ -148,6 +147,16 @@ def _put_manifest(object_store: ObjectStore, ledger: Ledger | None, manifest: En
         return all(object_store.exists(_file_key(manifest.fingerprint, file)) for file in named)
 
     put_once(object_store, ledger, key, manifest.to_bytes(), is_whole=is_whole)
+
+
+@contextmanager
+def _scratch(state_dir: Path | None) -> Iterator[Path]:
+    if state_dir is None:
+        with tempfile.TemporaryDirectory(prefix="vitrine-publish-") as made:
+            yield Path(made)
+    else:
+        with swept_folder(scratch_parent(state_dir), "publish") as folder:
+            yield folder
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from vitrine.storage import ObjectStore, keys
 
 
 @pytest.fixture(scope="module", autouse=True)
-def local_spark() -> Iterator[None]:
+def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A session on this machine that the tests share, so that each need not start a JVM."""
-    with spark_session(Settings(), name="tests"):
+    with spark_session(Settings(state_dir=tmp_path_factory.mktemp("spark")), name="tests"):
         yield
 
 
