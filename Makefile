@@ -34,15 +34,17 @@ status: setup  ## what answers, where, and the live releases; fails when a servi
 	@$(LOCAL) status
 
 # What a person passes goes to the commands by the environment, unexpanded: neither make nor the shell reads it.
-unexport SOURCE DT CATALOG ITEM RELEASE
+unexport SOURCE DT CATALOG ITEM RELEASE REMOVAL
 ingest lineage: export GIVEN_SOURCE := $(value SOURCE)
 ingest lineage: export GIVEN_DT := $(value DT)
 ingest lineage: export GIVEN_CATALOG := $(value CATALOG)
 ingest lineage: export GIVEN_ITEM := $(value ITEM)
+ingest: export GIVEN_REMOVAL := $(value REMOVAL)
 lineage: export GIVEN_RELEASE := $(value RELEASE)
 
-ingest: setup  ## SOURCE=<folder or s3://prefix> DT=YYYY-MM-DD [CATALOG=<id>]: to a live release
-	@$(LOCAL) ingest --source "$$GIVEN_SOURCE" --dt "$$GIVEN_DT" $${GIVEN_CATALOG:+--catalog "$$GIVEN_CATALOG"}
+ingest: setup  ## SOURCE=<folder or s3://prefix> DT=YYYY-MM-DD [CATALOG=<id>] [REMOVAL=meant]: to a live release
+	@$(LOCAL) ingest --source "$$GIVEN_SOURCE" --dt "$$GIVEN_DT" $${GIVEN_CATALOG:+--catalog "$$GIVEN_CATALOG"} \
+		$${GIVEN_REMOVAL:+--removal "$$GIVEN_REMOVAL"}
 
 lineage: setup  ## ITEM=<item_id> [CATALOG=<id>] [RELEASE=<id>]: from a search result back to its delivery and DAG run
 	@$(VENV)/python -m vitrine lineage --item="$$GIVEN_ITEM" --catalog="$${GIVEN_CATALOG:-demo}" $${GIVEN_RELEASE:+--release="$$GIVEN_RELEASE"}

@@ -8,7 +8,7 @@ day that has ended, where the catalog declares a `schedule`. It is the only DAG 
    source as it is by then. A day without any delivery is skipped.
 3. `profile_images` (Spark) decodes and judges every image where it lies, and packs the accepted bytes.
 4. `validate_items` runs Great Expectations and the partition gate, and writes the manifest; too many rejects stop here,
-   before any embedding is paid for.
+   before any embedding is paid for, and so does a delivery that takes too much out of the head, unless that is meant.
 5. `resolve_encoders` finds the encoder of the live release, or the champion before the first, and the one that is being
    promoted.
 6. `embed_images` (Spark) embeds the images that have no embedding under each of them yet.
@@ -42,6 +42,7 @@ def ingest_catalog(catalog_id: str) -> None:
             dt=dt,
             source=run.parameter("source"),
             full=run.parameter("full"),
+            removal_is_meant=run.parameter("removal_is_meant"),
             provenance=run.provenance(),
         )
 

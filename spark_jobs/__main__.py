@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from vitrine.errors import VitrineError
+from vitrine.errors import SettingsError, VitrineError
 from vitrine.settings import Settings
 
 
@@ -35,6 +35,7 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> None:
         dt=options.dt,
         source=options.source,
         full=options.full,
+        removal_is_meant=options.removal_is_meant,
         provenance=_made_by(options),
     )
     print(delivery_id)
@@ -80,6 +81,8 @@ def _validate(settings: Settings, options: argparse.Namespace) -> None:
 def _embed(settings: Settings, options: argparse.Namespace) -> None:
     from spark_jobs.embedding import run_embed_job
 
+    if options.head == (options.dt is not None):
+        raise SettingsError("embed takes either --head, or --manifest-id with the manifest's day as --dt")
     manifests = None if options.head else {options.dt: options.manifest_id}
     summary = run_embed_job(settings, catalog_id=options.catalog, fingerprint=options.fingerprint, manifests=manifests)
     print(f"embedded {summary.images:,} images in {summary.blocks} blocks, {summary.seconds:.1f} s")
@@ -102,6 +105,8 @@ def _mine(settings: Settings, options: argparse.Namespace) -> None:
     from spark_jobs.mining import plan_training_set, read_plan, run_mine_job
     from vitrine.contracts.training import MiningParameters
 
+    _check_mine(options)
+    made_by = _made_by(options)
     if options.training_set_id:
         plan = read_plan(settings, catalog_id=options.catalog, training_set_id=options.training_set_id)
     else:
@@ -117,8 +122,33 @@ def _mine(settings: Settings, options: argparse.Namespace) -> None:
             parameters=MiningParameters.from_values({k: v for k, v in given.items() if v is not None}),
         )
     if not options.plan_only:
-        run_mine_job(settings, plan, provenance=_made_by(options))
+        run_mine_job(settings, plan, provenance=made_by)
     print(plan.training_set_id)
+
+
+def _check_mine(options: argparse.Namespace) -> None:
+    """Refuses options that would change nothing: of a planned set, and of a run that makes none.
+
+    Raises:
+        SettingsError: names them.
+    """
+    from vitrine.contracts.training import MiningParameters
+
+    planning = ("embedding_set", "as_of", "events_from", "events_until", "grades", "plan_only")
+    idle = [
+        name
+        for name in (*planning, *MiningParameters.model_fields)
+        if options.training_set_id and _given(options, name)
+    ]
+    idle += [name for name in ("dag_id", "dag_run_id") if options.plan_only and _given(options, name)]
+    if idle:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        why = "a planned training set is mined as it was planned" if options.training_set_id else "a plan has no run"
+        raise SettingsError(f"mine: {why}, so {named} would change nothing; leave it out")
+
+
+def _given(options: argparse.Namespace, name: str) -> bool:
+    return getattr(options, name) not in (None, False)
 
 
 _COMMANDS = {
@@ -138,8 +168,10 @@ def _parser() -> argparse.ArgumentParser:
 
     deliver = verbs.add_parser("deliver", help="copy a day's items as delivered and make them the day's delivery")
     _add_day(deliver)
+    _add_made_by(deliver)
     deliver.add_argument("--source", help="a folder, an items file or an s3:// prefix; none: the recorded delivery")
     deliver.add_argument("--full", action=argparse.BooleanOptionalAction, help="the delivery removes what it omits")
+    deliver.add_argument("--removal-is-meant", action="store_true", help="what it removes is meant, however much it is")
 
     inspect = verbs.add_parser("inspect", help="look into a source: its files, and whether items bring embeddings")
     inspect.add_argument("--source", required=True)
@@ -152,6 +184,8 @@ def _parser() -> argparse.ArgumentParser:
         step = verbs.add_parser(verb, help=text)
         _add_day(step)
         step.add_argument("--delivery-id", required=True)
+        if verb == "validate":
+            _add_made_by(step)
 
     embed = verbs.add_parser("embed", help="embed what has no vector under an encoder (Spark)")
     embed.add_argument("--catalog", required=True)
@@ -160,7 +194,6 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--head", action="store_true", help="all current manifests of the catalog")
     what.add_argument("--manifest-id", help="one manifest, with --dt")
     embed.add_argument("--dt", help="the manifest's day")
-    _add_made_by(embed)
 
     publish = verbs.add_parser("publish", help="make a manifest the current one of its day")
     _add_day(publish)
@@ -169,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
 
     mine = verbs.add_parser("mine", help="make a training set of the head and the event log as of a day (Spark)")
     mine.add_argument("--catalog", required=True)
-    mine.add_argument("--training-set-id", help="one that was planned; the options below are then those of its plan")
+    mine.add_argument("--training-set-id", help="one that was planned: mined as its plan says")
     mine.add_argument("--plan-only", action="store_true", help="write the plan and print its id; starts no Spark")
     mine.add_argument("--embedding-set", help="where hard negatives are looked for; none: only in categories")
     mine.add_argument("--as-of", help="the last day that counts, YYYY-MM-DD; none: that of the newest partition")
@@ -192,7 +225,6 @@ def _add_mining_parameters(parser: argparse.ArgumentParser) -> None:
 def _add_day(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--catalog", required=True)
     parser.add_argument("--dt", required=True, help="the day, YYYY-MM-DD")
-    _add_made_by(parser)
 
 
 def _add_made_by(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import yaml
@@ -16,6 +17,7 @@ from vitrine.storage.object_file import ByteSource, StoredBytes
 from vitrine.storage.object_store import parse_s3_uri
 
 FULL_MARKER = "_full"
+REMOVAL_MARKER = "_removal_is_meant"
 SIDECAR = "delivery.yaml"
 _SUFFIX = r"(parquet|jsonl|jsonl\.gz|csv|csv\.gz)"
 # One delivery lies in one of these shapes; two of them at once would leave open which one is meant.
@@ -35,15 +37,29 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class SourceMarks:
+    """What a source says about itself; None where it says nothing.
+
+    Attributes:
+        full: the delivery removes what it omits.
+        removal_is_meant: what it removes is meant, however much that is.
+    """
+
+    full: bool | None = None
+    removal_is_meant: bool | None = None
+
+
+@dataclass(frozen=True)
 class DeliverySource:
     """A place that holds one delivery.
 
     `folder` is the local folder whose images are copied; `images_base` the prefix of images that stay where they lie.
+    `says` is what the source says about itself, by files beside the items.
     """
 
     source: str
     files: tuple[SourceFile, ...]
-    marked_full: bool | None
+    says: SourceMarks
     folder: Path | None = None
     images_base: str | None = None
 
@@ -62,7 +78,7 @@ def open_source(source: str, store: ObjectStore) -> DeliverySource:
     if path.is_file():
         items_format(path.name)
         file = SourceFile(path.name, LocalBytes(path))
-        return DeliverySource(str(path), (file,), _marked(path.parent), folder=path.parent)
+        return DeliverySource(str(path), (file,), _marks(path.parent), folder=path.parent)
     if not path.is_dir():
         raise DeliveryError(f"{source} is neither a file nor a folder on this machine; name the folder of the delivery")
     names = sorted(entry.name for entry in path.iterdir() if entry.is_file())
@@ -71,7 +87,7 @@ def open_source(source: str, store: ObjectStore) -> DeliverySource:
     files = tuple(
         SourceFile(name.removeprefix("items/"), LocalBytes(path / name)) for name in _items_files(names, where=source)
     )
-    return DeliverySource(str(path), files, _marked(path), folder=path)
+    return DeliverySource(str(path), files, _marks(path), folder=path)
 
 
 def _open_prefix(source: str, store: ObjectStore) -> DeliverySource:
@@ -83,7 +99,7 @@ def _open_prefix(source: str, store: ObjectStore) -> DeliverySource:
     prefix = prefix.rstrip("/")
     if re.search(rf"\.{_SUFFIX}$", prefix):
         folder, _, name = prefix.rpartition("/")
-        found = {name: _size(store, prefix, source=source)}
+        found = {name: _size_and_etag(store, prefix, source=source)}
         names = [name]
     else:
         folder = prefix
@@ -91,32 +107,28 @@ def _open_prefix(source: str, store: ObjectStore) -> DeliverySource:
         names = _items_files(sorted(found), where=source)
     below = f"{folder}/" if folder else ""
     files = tuple(
-        SourceFile(name.removeprefix("items/"), StoredBytes(store, below + name, found[name])) for name in names
+        SourceFile(name.removeprefix("items/"), StoredBytes(store, below + name, *found[name])) for name in names
     )
-    marker, sidecar = f"{below}{FULL_MARKER}", f"{below}{SIDECAR}"
-    marked = True if store.exists(marker) else None
-    if store.exists(sidecar):
-        marked = _parse_sidecar(store.get_bytes(sidecar), where=f"s3://{bucket}/{sidecar}")
-    base = f"s3://{bucket}/{below}"
-    return DeliverySource(source, files, marked, images_base=base)
+    marks = _read_marks(lambda name: store.exists(below + name), lambda name: store.get_bytes(below + name), source)
+    return DeliverySource(source, files, marks, images_base=f"s3://{bucket}/{below}")
 
 
-def _children(store: ObjectStore, folder: str, *, source: str) -> dict[str, int]:
+def _children(store: ObjectStore, folder: str, *, source: str) -> dict[str, tuple[int, str]]:
     """Returns what may be an items file under a prefix, without listing the images beside them."""
     below = f"{folder}/" if folder else ""
-    found: dict[str, int] = {}
+    found: dict[str, tuple[int, str]] = {}
     try:
         for start in ("items", "part-"):
-            for key, size in store.list_objects(below + start):
-                found[key.removeprefix(below)] = size
+            for key, size_bytes, etag in store.list_etags(below + start):
+                found[key.removeprefix(below)] = size_bytes, etag
     except ObjectMissingError as error:
         raise DeliveryError(f"{source}: there is no such bucket; name the prefix of the delivery") from error
     return found
 
 
-def _size(store: ObjectStore, key: str, *, source: str) -> int:
+def _size_and_etag(store: ObjectStore, key: str, *, source: str) -> tuple[int, str]:
     try:
-        return store.size_bytes(key)
+        return store.size_and_etag(key)
     except ObjectMissingError as error:
         raise DeliveryError(f"{source} does not exist; name the items file or the prefix it lies under") from error
 
@@ -140,19 +152,31 @@ def _items_files(names: list[str], *, where: str) -> list[str]:
     return group
 
 
-def _marked(folder: Path) -> bool | None:
-    sidecar = folder / SIDECAR
-    if sidecar.is_file():
-        return _parse_sidecar(sidecar.read_bytes(), where=str(sidecar))
-    return True if (folder / FULL_MARKER).exists() else None
+def _marks(folder: Path) -> SourceMarks:
+    return _read_marks(lambda name: (folder / name).exists(), lambda name: (folder / name).read_bytes(), str(folder))
 
 
-def _parse_sidecar(data: bytes, *, where: str) -> bool | None:
+def _read_marks(is_there: Callable[[str], bool], read: Callable[[str], bytes], where: str) -> SourceMarks:
+    """Reads the marker files, and `delivery.yaml`, which stands over them."""
+    marked = SourceMarks(
+        full=True if is_there(FULL_MARKER) else None, removal_is_meant=True if is_there(REMOVAL_MARKER) else None
+    )
+    if not is_there(SIDECAR):
+        return marked
+    said = _parse_sidecar(read(SIDECAR), where=f"{where.rstrip('/')}/{SIDECAR}")
+    return replace(marked, **said)
+
+
+def _parse_sidecar(data: bytes, *, where: str) -> dict[str, bool | None]:
     try:
         document = yaml.safe_load(data) or {}
     except yaml.YAMLError as error:
         raise DeliveryError(f"{where} is not valid YAML: {error}") from error
-    full = document.get("full") if isinstance(document, dict) else document
-    if full is not None and not isinstance(full, bool):
-        raise DeliveryError(f"{where}: expected `full: true` or `full: false`, found {full!r}")
-    return full
+    said = document if isinstance(document, dict) else {"full": document}
+    known = [field.name for field in fields(SourceMarks)]
+    for name, value in said.items():
+        if name not in known:
+            raise DeliveryError(f"{where}: expected {' or '.join(known)}, found {name!r}")
+        if value is not None and not isinstance(value, bool):
+            raise DeliveryError(f"{where}: expected `{name}: true` or `{name}: false`, found {value!r}")
+    return said

@@ -55,7 +55,7 @@ def inspect_source(settings: Settings, source: str) -> SourceSummary:
     return SourceSummary(
         files=tuple(file.name for file in opened.files),
         format=items_format(opened.files[0].name)[0],
-        full=opened.marked_full,
+        full=opened.says.full,
         embedding=bool(dimensions),
         dimension=dimensions.most_common(1)[0][0] if dimensions else None,
     )

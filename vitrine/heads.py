@@ -6,7 +6,7 @@ also removes what it omits. A row that was rejected changes nothing: the item st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vitrine.contracts.datasets import Manifest, PartFile
@@ -88,6 +88,28 @@ def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, 
     return units
 
 
+def accepted_ids(
+    object_store: ObjectStore, manifest: Manifest, *, only: Callable[[str], bool] | None = None
+) -> Iterator[tuple[str, bool]]:
+    """Yields the accepted rows' ids, each with whether it deletes the item; with `only`, of those that it chooses."""
+    for part in manifest.parts:
+        for batch in _part_batches(object_store, part, ["item_id", "deleted"]):
+            chosen = _chosen(batch, only)
+            yield from zip(chosen.column("item_id").to_pylist(), chosen.column("deleted").to_pylist(), strict=True)
+
+
+def rejected_ids(
+    object_store: ObjectStore, manifest: Manifest, *, only: Callable[[str], bool] | None = None
+) -> set[str]:
+    """Returns the ids of a manifest's quarantine; with `only`, those that it chooses."""
+    found: set[str] = set()
+    for part in manifest.quarantine_parts:
+        for batch in _part_batches(object_store, part, ["item_id"]):
+            names = batch.column("item_id").to_pylist()
+            found.update(name for name in names if name is not None and (only is None or only(name)))
+    return found
+
+
 class HeadReader:
     """Reads a head in batches: newest day first, inside a day in order of delivery.
 
@@ -98,10 +120,19 @@ class HeadReader:
         object_store: where the manifests are.
         catalog_id: whose they are.
         manifests: day to manifest_id.
+        only: ids that are read; None reads all.
     """
 
-    def __init__(self, object_store: ObjectStore, *, catalog_id: str, manifests: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        object_store: ObjectStore,
+        *,
+        catalog_id: str,
+        manifests: Mapping[str, str],
+        only: Callable[[str], bool] | None = None,
+    ) -> None:
         self._object_store = object_store
+        self._only = only
         self._catalog_id = catalog_id
         self._manifests = dict(manifests)
 
@@ -127,10 +158,11 @@ class HeadReader:
             read = list(dict.fromkeys([*columns, "item_id", "deleted"]))
             older = kept  # the only ids that days before this one may bring
             if manifest.full and not is_oldest:
-                rejected = self._rejected_ids(manifest)
+                rejected = rejected_ids(self._object_store, manifest, only=self._only)
                 older = rejected if kept is None else kept & rejected
             for part in manifest.parts:
-                for batch in _part_batches(self._object_store, part, read, batch_rows=batch_rows):
+                for whole in _part_batches(self._object_store, part, read, batch_rows=batch_rows):
+                    batch = _chosen(whole, self._only)
                     if (fresh := _undecided(batch, decided, kept)).num_rows:
                         yield fresh.select(list(columns))
                     if not is_oldest:
@@ -140,19 +172,20 @@ class HeadReader:
             if kept is not None and not kept - decided:
                 return
 
-    def _rejected_ids(self, manifest: Manifest) -> set[str]:
-        found: set[str] = set()
-        for part in manifest.quarantine_parts:
-            for batch in _part_batches(self._object_store, part, ["item_id"]):
-                found.update(name for name in batch.column("item_id").to_pylist() if name is not None)
-        return found
-
 
 def _fields(columns: Sequence[str]) -> list[pa.Field]:
     schema = manifest_items_schema()
     if unknown := [name for name in columns if name not in schema.names]:
         raise ContractError(f"manifests have no columns {unknown}; choose among {schema.names}")
     return [schema.field(name) for name in columns]
+
+
+def _chosen(batch: pa.RecordBatch, only: Callable[[str], bool] | None) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    if only is None:
+        return batch
+    return batch.filter(pa.array([only(name) for name in batch.column("item_id").to_pylist()], pa.bool_()))
 
 
 def _undecided(batch: pa.RecordBatch, decided: set[str], kept: set[str] | None) -> pa.RecordBatch:

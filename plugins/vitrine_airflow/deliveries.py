@@ -14,7 +14,14 @@ log = logging.getLogger(__name__)
 
 
 def record_or_skip(
-    settings: Settings, *, catalog_id: str, dt: str, source: str | None, full: bool, provenance: dict[str, str]
+    settings: Settings,
+    *,
+    catalog_id: str,
+    dt: str,
+    source: str | None,
+    full: bool,
+    provenance: dict[str, str],
+    removal_is_meant: bool = False,
 ) -> str:
     """Records the day's delivery and returns its id.
 
@@ -36,7 +43,13 @@ def record_or_skip(
 
     # None leaves a recorded delivery as full as it was recorded.
     return record_delivery(
-        settings, catalog_id=catalog_id, dt=dt, source=source, full=full or None, provenance=provenance
+        settings,
+        catalog_id=catalog_id,
+        dt=dt,
+        source=source,
+        full=full or None,
+        removal_is_meant=removal_is_meant,
+        provenance=provenance,
     )
 
 

@@ -23,6 +23,15 @@ INGEST_FORM = {
         title="Full delivery",
         description="The delivery holds the whole catalog: items of earlier days that it omits are removed.",
     ),
+    "removal_is_meant": Param(
+        False,
+        type="boolean",
+        title="Removal is meant",
+        description=(
+            "What the delivery takes out of the head is meant, however much that is. It holds for that delivery for "
+            "good: redoing the day asks nobody again."
+        ),
+    ),
 }
 
 BUILD_FORM = {

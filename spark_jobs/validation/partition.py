@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter
 
+from spark_jobs.removals import check_removal
 from spark_jobs.validation.data_docs import keep_local_copy, publish_data_docs
 from spark_jobs.validation.expectations import run_suites
 from spark_jobs.validation.gate import GateCheck, check_agreement, gate_checks
@@ -16,7 +17,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, Manifest, PartFile
 from vitrine.contracts.document import Provenance
 from vitrine.errors import ContractError, GateError
-from vitrine.heads import manifest_key
+from vitrine.heads import manifest_key, read_manifest
 from vitrine.identity import attempt_id, content_id
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger
@@ -46,8 +47,11 @@ def validate_partition(
     The same delivery under the same rules for rows gives the same manifest id, whatever the thresholds of the gate, and
     nothing is written twice.
 
+    A manifest that was approved stays so: redoing its day asks nobody again.
+
     Raises:
-        GateError: too many rejects. The manifest is there to be looked at and is not approved.
+        GateError: too many rejects, or too much would leave the head. The manifest is there to be looked at and is not
+            approved.
         ContractError: the delivery was not profiled, or validation disagrees with the quarantine.
     """
     catalog = get_catalog(settings.catalogs_file, catalog_id)
@@ -71,9 +75,20 @@ def validate_partition(
         else:
             manifest_id, checks = done.result["manifest_id"], _CHECKS.validate_python(done.result["checks"])
             log.info("%s: delivery %s is validated already as %s", where, delivery_id, manifest_id)
+        _refuse_broken(checks, settings, catalog_id=catalog_id, dt=dt, manifest_id=manifest_id)
+        key = approval_key(catalog_id, dt, manifest_id)
+        if ledger.attempts.committed(scope=APPROVED_SCOPE, key=key) is None:
+            manifest = read_manifest(object_store, catalog_id, dt, manifest_id)
+            removal = check_removal(settings, object_store, ledger, manifest, limit=policy.quality.max_removed_share)
+            result = {
+                "delivery_id": delivery_id,
+                "checks": [check.model_dump() for check in checks],
+                "removed": removal.removed,
+                "of_items": removal.items,
+            }
+            ledger.attempts.commit(scope=APPROVED_SCOPE, key=key, attempt_id=attempt_id(), result=result)
     finally:
         ledger.close()
-    _refuse_broken(checks, settings, catalog_id=catalog_id, dt=dt, manifest_id=manifest_id)
     return manifest_id
 
 
@@ -199,13 +214,6 @@ def _record(ledger: Ledger, manifest: Manifest, checks: tuple[GateCheck, ...], p
             value=check.value,
             passed=check.passed,
             detail={"dt": manifest.dt, "limit": check.limit, "rows": check.rows},
-        )
-    if all(check.passed for check in checks):
-        ledger.attempts.commit(
-            scope=APPROVED_SCOPE,
-            key=approval_key(manifest.catalog_id, manifest.dt, manifest.manifest_id),
-            attempt_id=attempt,
-            result={"delivery_id": manifest.delivery_id, "checks": described},
         )
     # Last: while it is not there, a rerun does all of this again.
     ledger.attempts.commit(
