@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from spark_jobs.byte_ranges import CHUNK_BYTES, LocalBytes, Unreadable
 from spark_jobs.delivery_sources import DeliverySource, SourceFile, open_source
 from spark_jobs.folder_images import copy_file, copy_images, hash_images
-from spark_jobs.image_listing import ImageListing, image_listing
+from spark_jobs.image_fetching import ImageFetcher
+from spark_jobs.image_listing import ImageListing, image_listing, write_marks
+from spark_jobs.image_uris import ImagePlaces
 from spark_jobs.item_files import plan_splits, read_rows
-from spark_jobs.prefix_images import mark_images
+from spark_jobs.prefix_images import mark_elsewhere, mark_images, noting_elsewhere
 from spark_jobs.reading_limits import ReadingLimits
+from spark_jobs.removals import say_removal_is_meant
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.contracts.datasets import Delivery
+from vitrine.contracts.datasets import Delivery, PartFile
 from vitrine.contracts.document import StoredFile, check_file_name
 from vitrine.errors import DeliveryError, ObjectMissingError
 from vitrine.identity import content_id
@@ -25,6 +28,7 @@ from vitrine.ledger import Ledger
 from vitrine.partitions import parse_partition_key
 from vitrine.progress import progress
 from vitrine.provenance import describe_run, put_provenance
+from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
@@ -40,6 +44,7 @@ def record_delivery(
     dt: str,
     source: str | None = None,
     full: bool | None = None,
+    removal_is_meant: bool = False,
     provenance: Mapping[str, str] | None = None,
 ) -> str:
     """Makes a source's content the current delivery of a day and returns its id.
@@ -54,6 +59,8 @@ def record_delivery(
         source: a folder, an items file, or an `s3://` prefix or object.
         full: whether the delivery removes what it omits; None leaves that to the source, which says so by a file
             `_full` or by `full: true` in `delivery.yaml`.
+        removal_is_meant: what the delivery takes out of the head is meant, however much that is; the source may say so
+            by a file `_removal_is_meant` or by `removal_is_meant: true` in `delivery.yaml`. Once said, it holds.
         provenance: `dag_id` and `dag_run_id` of the run that asks.
 
     Raises:
@@ -64,32 +71,24 @@ def record_delivery(
     catalog = get_catalog(settings.catalogs_file, catalog_id)
     store, ledger = open_object_store(settings), open_ledger(settings)
     try:
+        recorded = None
         if source is None:
             recorded = _recorded(store, ledger, catalog_id=catalog_id, dt=dt, full=full)
-            if recorded is not None:
-                return recorded
-            source = _declared_source(catalog, dt=dt)
-        opened = open_source(source, store)
-        if opened.images_base == f"s3://{store.bucket}/":
-            raise DeliveryError(
-                f"{source}: a delivery cannot lie at the root of the platform's own bucket, below which every catalog "
-                "lies; move it under a prefix"
+        if recorded is not None:
+            delivery_id = recorded
+        else:
+            opened = _opened(_declared_source(catalog, dt=dt) if source is None else source, store)
+            delivery = _copy(settings, store, ledger, opened, catalog=catalog, dt=dt, full=full, provenance=provenance)
+            delivery_id = delivery.delivery_id
+            removal_is_meant |= bool(opened.says.removal_is_meant)
+            ledger.partitions.record_delivery(
+                catalog_id=catalog_id, dt=dt, delivery_id=delivery_id, source=delivery.source
             )
-        delivery = _copy(
-            store,
-            ledger,
-            opened,
-            catalog_id=catalog_id,
-            dt=dt,
-            full=full,
-            limits=ReadingLimits.of(settings),
-            threads=settings.fetch_threads,
-            provenance=provenance,
-        )
-        ledger.partitions.record_delivery(
-            catalog_id=catalog_id, dt=dt, delivery_id=delivery.delivery_id, source=delivery.source
-        )
-        return delivery.delivery_id
+        if removal_is_meant:
+            say_removal_is_meant(
+                ledger, catalog_id=catalog_id, dt=dt, delivery_id=delivery_id, said_by=provenance or {}
+            )
+        return delivery_id
     finally:
         ledger.close()
 
@@ -123,6 +122,16 @@ def _recorded(store: ObjectStore, ledger: Ledger, *, catalog_id: str, dt: str, f
     return delivery.delivery_id
 
 
+def _opened(source: str, store: ObjectStore) -> DeliverySource:
+    opened = open_source(source, store)
+    if opened.images_base == f"s3://{store.bucket}/":
+        raise DeliveryError(
+            f"{source}: a delivery cannot lie at the root of the platform's own bucket, below which every catalog "
+            "lies; move it under a prefix"
+        )
+    return opened
+
+
 def _declared_source(catalog: Catalog, *, dt: str) -> str:
     if catalog.source is None:
         raise DeliveryError(
@@ -141,33 +150,43 @@ class _Copied:
 
 
 def _copy(
+    settings: Settings,
     store: ObjectStore,
     ledger: Ledger,
     opened: DeliverySource,
     *,
-    catalog_id: str,
+    catalog: Catalog,
     dt: str,
     full: bool | None,
-    limits: ReadingLimits,
-    threads: int,
     provenance: Mapping[str, str] | None,
 ) -> Delivery:
+    catalog_id, limits, threads = catalog.catalog_id, ReadingLimits.of(settings), settings.fetch_threads
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vitrine-delivery-")))
+        scratch = stack.enter_context(scratch_folder(settings, "delivery"))
         files = [_hashed(file, scratch / f"{number:06d}", limits=limits) for number, file in enumerate(opened.files)]
-        listing = stack.enter_context(image_listing())
-        _list_images(listing, opened, store, _image_uris(files, limits), threads=threads, label=f"{catalog_id} {dt}")
-        whole = full if full is not None else bool(opened.marked_full)
+        listing = stack.enter_context(image_listing(scratch / "images.sqlite"))
+        elsewhere = stack.enter_context(image_listing(scratch / "elsewhere.sqlite"))
+        places = ImagePlaces(
+            # A folder's images are copied below its id, which no row can know.
+            base=opened.images_base or f"s3://{store.bucket}/{keys.delivery_prefix(catalog_id, dt, '-')}/",
+            buckets=catalog.image_buckets,
+            platform_bucket=settings.bucket,
+        )
+        uris = noting_elsewhere(_image_uris(files, limits), elsewhere, places=places)
+        _list_images(listing, opened, store, uris, threads=threads, label=f"{catalog_id} {dt}")
+        with progress(f"delivery {catalog_id} {dt}: images elsewhere") as advance:
+            mark_elsewhere(elsewhere, ImageFetcher(store), threads=threads, advance=advance)
+        whole = full if full is not None else bool(opened.says.full)
         identity = {
             "catalog_id": catalog_id,
             "dt": dt,
             "full": whole,
             "files": [file.stored.model_dump() for file in files],
-            # A folder's images are copied; those under a prefix stay where they lie, so the prefix counts, too.
-            "images": listing.digest() if opened.images_base is None else [opened.images_base, listing.digest()],
+            "images": _images_identity(opened, listing, elsewhere),
         }
         delivery_id = content_id("delivery", identity)
         prefix = keys.delivery_prefix(catalog_id, dt, delivery_id)
+        marks = _written_marks(opened, listing, elsewhere, scratch / "image_marks.parquet", prefix=prefix)
         delivery = Delivery(
             delivery_id=delivery_id,
             catalog_id=catalog_id,
@@ -176,6 +195,7 @@ def _copy(
             source=opened.source,
             files=tuple(file.stored for file in files),
             images_base=opened.images_base or f"s3://{store.bucket}/{prefix}/images/",
+            image_marks=marks.stored if marks is not None else None,
         )
         if store.exists(f"{prefix}/{DELIVERY_FILE}"):
             return read_delivery(store, catalog_id=catalog_id, dt=dt, delivery_id=delivery_id)
@@ -184,6 +204,8 @@ def _copy(
         if opened.folder is not None:
             with progress(f"delivery {catalog_id} {dt}: images copied", total=len(listing)) as advance:
                 copy_images(listing, opened.folder, store, prefix=f"{prefix}/images", threads=threads, advance=advance)
+        if marks is not None:
+            copy_file(store, marks.stored.key, marks.path, sha256=marks.stored.sha256)
         put_provenance(store, ledger, prefix, describe_run(provenance))
         # Where it came from stands in it and in no id.
         return Delivery.from_bytes(put_once(store, ledger, f"{prefix}/{DELIVERY_FILE}", delivery.to_bytes()))
@@ -223,6 +245,35 @@ def _list_images(
             hash_images(listing, opened.folder.resolve(), uris, threads=threads, advance=advance)
         elif opened.images_base is not None:
             mark_images(listing, store, images_base=opened.images_base, uris=uris, threads=threads, advance=advance)
+
+
+def _images_identity(opened: DeliverySource, listing: ImageListing, elsewhere: ImageListing) -> str | list[str]:
+    """What the images add to the delivery's id: their marks, and the prefix below which they stay."""
+    if not elsewhere.is_empty():
+        return [opened.images_base or "", listing.digest(), elsewhere.digest()]
+    return listing.digest() if opened.images_base is None else [opened.images_base, listing.digest()]
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """A file of marks on this machine, and what it will be in the store."""
+
+    path: Path
+    stored: PartFile
+
+
+def _written_marks(
+    opened: DeliverySource, listing: ImageListing, elsewhere: ImageListing, path: Path, *, prefix: str
+) -> _Marks | None:
+    """Writes the marks of all images that are not copied."""
+    below = (
+        () if opened.images_base is None else ((opened.images_base + name, mark) for name, mark in listing.entries())
+    )
+    rows = write_marks(chain(below, elsewhere.entries()), path)
+    if not rows:
+        return None
+    sha256 = file_sha256(path)
+    return _Marks(path, PartFile(key=f"{prefix}/image_marks/{sha256}.parquet", rows=rows, sha256=sha256))
 
 
 def _image_uris(files: Sequence[_Copied], limits: ReadingLimits) -> Iterator[str]:

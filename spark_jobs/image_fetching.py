@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import botocore.exceptions
 
 from vitrine.connections import open_object_store
-from vitrine.errors import ObjectMissingError, StorageError
+from vitrine.errors import ObjectChangedError, ObjectMissingError, StorageError
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_store import parse_s3_uri
@@ -24,11 +24,15 @@ _OBJECT_FAULTS = {"InvalidBucketName", "InvalidObjectState", "InvalidObjectName"
 
 @dataclass(frozen=True)
 class FetchedImage:
-    """An image's bytes; None when there are too many of them, or when `fault` says why there are none."""
+    """An image's bytes; None when there are too many of them, or when `fault` says why there are none.
+
+    `changed` says that something lies there, and not what was recorded.
+    """
 
     size_bytes: int | None = None
     data: bytes | None = None
     fault: str | None = None
+    changed: bool = False
 
 
 class ImageFetcher:
@@ -39,18 +43,27 @@ class ImageFetcher:
         self._lock = threading.Lock()
         self._buckets: dict[str, ObjectStore] = {store.bucket: store}
 
-    def fetch(self, uri: str, *, max_bytes: int) -> FetchedImage:
+    def fetch(self, uri: str, *, max_bytes: int, mark: str | None = None) -> FetchedImage:
         """Fetches an absolute URI; more than `max_bytes` are not read.
+
+        Args:
+            mark: `<size> <ETag>` of the object that was recorded, and no other is fetched; the empty text says that
+                there was none. None takes whatever lies there.
 
         Raises:
             StorageError: the object store failed; nothing is known about the image.
         """
+        if mark == "":
+            return FetchedImage(fault="there was no such object when the delivery was recorded")
         bucket, key = parse_s3_uri(uri)
         store = self._bucket(bucket)
+        etag = mark.partition(" ")[2] if mark else None
         for attempt in range(_ATTEMPTS):
             try:
-                size_bytes, data = store.get_bytes_within(key, max_bytes=max_bytes)
+                size_bytes, data = store.get_bytes_within(key, max_bytes=max_bytes, etag=etag)
                 return FetchedImage(size_bytes=size_bytes, data=data)
+            except ObjectChangedError:
+                return FetchedImage(fault=f"is not the object that was recorded ({mark}) any more", changed=True)
             except StorageError as error:
                 fault = self._fault(error, bucket=bucket)
                 if fault is not None:
@@ -59,6 +72,24 @@ class ImageFetcher:
                     raise
                 time.sleep(0.5 * 2**attempt)
         raise StorageError(f"{uri}: not fetched in {_ATTEMPTS} attempts")
+
+    def mark(self, uri: str) -> str | None:
+        """Returns what marks the object at an absolute URI, or None where it cannot be told: access is denied.
+
+        The mark of what is not there is the empty text.
+
+        Raises:
+            StorageError: the object store failed.
+        """
+        bucket, key = parse_s3_uri(uri)
+        try:
+            size_bytes, etag = self._bucket(bucket).size_and_etag(key)
+        except StorageError as error:
+            fault = self._fault(error, bucket=bucket)
+            if fault is None:
+                raise
+            return "" if isinstance(error, ObjectMissingError) else None
+        return f"{size_bytes} {etag}"
 
     def _bucket(self, bucket: str) -> ObjectStore:
         with self._lock:

@@ -48,15 +48,16 @@ class JudgedImage:
     verdict: Verdict | None = None
 
 
-def profile_image(uri: str, *, fetcher: ImageFetcher, policy: IngestPolicy) -> JudgedImage:
-    """Fetches one image and profiles it.
+def profile_image(uri: str, *, fetcher: ImageFetcher, policy: IngestPolicy, mark: str | None = None) -> JudgedImage:
+    """Fetches one image, with `mark` only as it was recorded, and profiles it.
 
     Raises:
         StorageError: the object store failed, which says nothing about the image.
     """
-    fetched = fetcher.fetch(uri, max_bytes=policy.image_max_bytes)
+    fetched = fetcher.fetch(uri, max_bytes=policy.image_max_bytes, mark=mark)
     if fetched.fault is not None:
-        judged = JudgedImage(ImageProfile(), Verdict(Reason.IMAGE_MISSING, fetched.fault))
+        reason = Reason.IMAGE_CHANGED if fetched.changed else Reason.IMAGE_MISSING
+        judged = JudgedImage(ImageProfile(), Verdict(reason, f"{fetched.fault}; deliver the day again"))
     elif fetched.data is None:
         found = f"expected at most {policy.image_max_bytes:,} bytes, found {fetched.size_bytes:,}"
         judged = JudgedImage(

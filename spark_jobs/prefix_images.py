@@ -1,4 +1,7 @@
-"""The images under an `s3://` prefix, which stay where they lie: marked by size and ETag, so a mended one is seen."""
+"""Images that stay where they lie, under an `s3://` prefix or elsewhere: marked by size and ETag.
+
+A mended image is another delivery, and no other than the marked one is fetched.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
+from spark_jobs.image_fetching import ImageFetcher
 from spark_jobs.image_listing import ImageListing
 from spark_jobs.image_uris import ImagePlaces, resolve_image_uri
 from vitrine.errors import ObjectMissingError
@@ -30,8 +34,7 @@ def mark_images(
     """Lists the images below `images_base` that the URIs name; those that are not there have no mark.
 
     One listing request tells of a thousand objects, where asking for each image would be a request each; but a listing
-    tells of all that lies between them too, so a few images are asked for. The marks are the same. Images that lie
-    elsewhere are known by their URI alone: a mended one needs another URI, or another delivery.
+    tells of all that lies between them too, so a few images are asked for. The marks are the same.
     """
     source = iter(uris)
     while batch := list(islice(source, _BATCH)):
@@ -49,6 +52,38 @@ def mark_images(
     objects = _marks(store, below, begin)
     while found := list(islice(objects, _BATCH)):
         listing.mark(found)
+
+
+def noting_elsewhere(uris: Iterable[str], elsewhere: ImageListing, *, places: ImagePlaces) -> Iterator[str]:
+    """Yields the URIs, and lists those on the way that point outside `places.base` to where they may."""
+    source = iter(uris)
+    while batch := list(islice(source, _BATCH)):
+        absolute = (uri.strip() for uri in batch if uri.strip().startswith("s3://"))
+        elsewhere.add((uri, None) for uri in absolute if not uri.startswith(places.base) and _may_be_read(uri, places))
+        yield from batch
+
+
+def mark_elsewhere(elsewhere: ImageListing, fetcher: ImageFetcher, *, threads: int, advance: Advance) -> None:
+    """Marks the images that were noted, by a request each; those that may not be asked for are left out.
+
+    Raises:
+        StorageError: the object store failed.
+    """
+    after = ""
+    with ThreadPoolExecutor(threads) as pool:
+        while batch := elsewhere.paths_after(after, count=_BATCH):
+            marks = list(zip(batch, pool.map(fetcher.mark, batch), strict=True))
+            elsewhere.mark((uri, mark) for uri, mark in marks if mark)
+            elsewhere.leave_out(uri for uri, mark in marks if mark is None)
+            after = batch[-1]
+            advance(len(batch))
+
+
+def _may_be_read(uri: str, places: ImagePlaces) -> bool:
+    try:
+        return resolve_image_uri(uri, places=places).fault is None
+    except UnicodeEncodeError:  # half a character: the row is rejected for it
+        return False
 
 
 def _marks(store: ObjectStore, below: str, begin: str) -> Iterator[tuple[str, str]]:

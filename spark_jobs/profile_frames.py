@@ -9,29 +9,35 @@ from vitrine.contracts.items import Reason
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-# Rows are rejected for the first check that fails, and these come before that of duplicates.
-_BEFORE_DUPLICATES = (Reason.MALFORMED_ROW, Reason.MISSING_ITEM_ID, Reason.WRONG_TYPE)
 _HASH_RANGE = 1 << 32
 _SMALL_DELIVERY_PACKS = 4
 _BROADCAST_ROWS = 100_000  # 64 bytes each: 6 MB on the driver and on each executor
 
 
-def last_of_duplicates(rows: DataFrame, *, tasks: int) -> DataFrame:
-    """Rejects every row whose `item_id` comes again later; spreads the rows over `tasks` on the way.
+def with_marks(rows: DataFrame, marks: DataFrame, *, images: int) -> DataFrame:
+    """Joins rows with the marks of their images, of which there are `images`, as the column `image_mark`."""
+    from pyspark.sql import functions as f
 
-    The last row decides, also when it turns out bad itself, as by its image: an earlier row of the same delivery is
-    what the shop has replaced, and would show a price or a picture that was taken back. Nothing of the id is accepted
-    then, and the item stays as the days before left it (`vitrine.heads`).
+    # Rows without an image would meet in one task: their own number spreads them, and matches nothing.
+    lookup = f.coalesce(f.col("image_uri"), f.col("row_number").cast("string"))
+    right = marks.withColumnRenamed("image_uri", "lookup")
+    small = f.broadcast(right) if images <= _BROADCAST_ROWS else right
+    return rows.withColumn("lookup", lookup).join(small, "lookup", "left").drop("lookup")
+
+
+def last_of_duplicates(judged: DataFrame, *, tasks: int) -> DataFrame:
+    """Of the sound rows with one `item_id`, images included, the last one counts; the others are rejected.
+
+    A row that is broken keeps its own reason and takes nothing back: the shop meant to say something else by it.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
-    # Rows without an id have nothing in common: each is a group of its own, which also keeps tasks even.
-    lone = f.when(f.col("item_id").isNull(), f.col("row_number"))
-    spread = rows.withColumn("lone", lone).repartition(tasks, "item_id", "lone")
+    sound = f.col("reject_reason").isNull()
+    # Broken rows have nothing in common: each is a group of its own, which also keeps tasks even.
+    spread = judged.withColumn("lone", f.when(~sound, f.col("row_number"))).repartition(tasks, "item_id", "lone")
     later = f.max("row_number").over(Window.partitionBy("item_id", "lone"))
-    early = f.coalesce(f.col("reject_reason").isin([str(reason) for reason in _BEFORE_DUPLICATES]), f.lit(False))
-    duplicate = (f.col("row_number") < f.col("later")) & ~early
+    duplicate = sound & (f.col("row_number") < f.col("later"))
     detail = f.concat(f.lit("row "), f.col("later").cast("string"), f.lit(" has the same item_id and comes later"))
     return (
         spread.withColumn("later", later)

@@ -51,6 +51,7 @@ def plan_profile(
         parts_prefix=keys.profile_prefix(delivery.catalog_id, delivery.dt, delivery.delivery_id, attempt_id=attempt),
         listings_prefix=keys.pack_listing_prefix(delivery.catalog_id, attempt_id=attempt),
         part_rows=part_rows,
+        image_marks=delivery.image_marks,
     )
 
 

@@ -17,6 +17,7 @@ from spark_jobs.candidate_batches import (
     packed_schema,
     written_parts_schema,
 )
+from spark_jobs.image_listing import MARKS_PER_GROUP, marks_schema
 from spark_jobs.pack_listings import LISTING_ROWS, listing_schema, read_listings, write_listing
 from spark_jobs.profile_frames import (
     accepted_images,
@@ -29,6 +30,7 @@ from spark_jobs.profile_frames import (
     last_of_duplicates,
     new_images,
     with_locations,
+    with_marks,
 )
 from spark_jobs.profile_plan import task_count
 from vitrine.errors import ContractError
@@ -66,11 +68,10 @@ def run_profile(spark: SparkSession, task: workers.ProfileTask, *, listings: Seq
         partial(workers.read_splits, task, _first_rows(spark, task)),
         judged_rows_schema(),
     )
-    unique = last_of_duplicates(rows, tasks=task_count(task))
+    spread = _with_marks(spark, task, rows).repartition(task_count(task), "row_number")
+    profiled = spread.mapInArrow(partial(workers.profile_images, task), _spark_schema(judged_images_schema()))
     with ExitStack() as kept:
-        judged = _kept(
-            unique.mapInArrow(partial(workers.profile_images, task), _spark_schema(judged_images_schema())), kept
-        )
+        judged = _kept(last_of_duplicates(profiled, tasks=task_count(task)), kept)
         total = judged.count()
         if total == 0:
             return ProfileOutput([], [])
@@ -88,6 +89,14 @@ def run_profile(spark: SparkSession, task: workers.ProfileTask, *, listings: Seq
     if (rows_written := sum(row["rows"] for row in found)) != total:
         raise ContractError(f"expected {total:,} candidate rows, found {rows_written:,} in the parts; run it again")
     return ProfileOutput(found, listed)
+
+
+def _with_marks(spark: SparkSession, task: workers.ProfileTask, rows: DataFrame) -> DataFrame:
+    if task.image_marks is None:
+        return rows
+    groups = max(1, min(task.image_marks.rows // MARKS_PER_GROUP, _LISTING_TASKS * task.settings.spark_partitions))
+    marks = _each(spark, groups, partial(workers.read_marks, task, groups), marks_schema())
+    return with_marks(rows, marks, images=task.image_marks.rows)
 
 
 def _located(

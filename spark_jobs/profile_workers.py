@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spark_jobs.candidate_batches import (
+    BATCH_ROWS,
     batches_of,
     candidate_table,
     judged_images_schema,
@@ -32,12 +33,13 @@ from spark_jobs.item_files import Split, count_rows, read_rows
 from spark_jobs.item_rows import judge_rows
 from spark_jobs.reading_limits import ReadingLimits
 from spark_jobs.row_errors import at_row, row_name, unforeseen_at
+from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import candidate_schema
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
-from vitrine.storage.object_file import StoredBytes
+from vitrine.storage.object_file import StoredBytes, open_parquet
 
 Batches = Iterable[pa.RecordBatch]
 _BATCHES_AHEAD = 2  # batches whose images are fetched while an earlier one is waited for
@@ -64,6 +66,7 @@ class ProfileTask:
     parts_prefix: str
     listings_prefix: str
     part_rows: int
+    image_marks: PartFile | None = None
 
 
 def count_split_rows(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -88,6 +91,17 @@ def read_splits(task: ProfileTask, first_rows: Sequence[int], batches: Batches) 
                 yield from batches_of(rows, judged_rows_schema())
 
 
+def read_marks(task: ProfileTask, groups: int, batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Numbers up to `groups` in, the marks of the images out that were not copied; each number reads its row groups."""
+    if task.image_marks is None:
+        return
+    with open_parquet(executor_store(task.settings), task.image_marks.key) as marks:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                for group in range(number, marks.num_row_groups, groups):
+                    yield from marks.read_row_group(group).to_batches(max_chunksize=BATCH_ROWS)
+
+
 def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Judged rows in, the same rows with the profiles and verdicts of their images out."""
     fetcher = executor_fetcher(task.settings)
@@ -96,8 +110,9 @@ def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBat
         try:
             for batch in batches:
                 wanted = _wanted_images(batch)
+                marks = _marks(batch)
                 futures = {
-                    uri: pool.submit(profile_image, uri, fetcher=fetcher, policy=task.policy)
+                    uri: pool.submit(profile_image, uri, fetcher=fetcher, policy=task.policy, mark=marks.get(uri))
                     for uri in dict.fromkeys(wanted)
                     if uri is not None
                 }
@@ -175,6 +190,13 @@ def _wanted_images(batch: pa.RecordBatch) -> list[str | None]:
     return [
         uri if reason is None and not gone else None for uri, reason, gone in zip(uris, reasons, deleted, strict=True)
     ]
+
+
+def _marks(batch: pa.RecordBatch) -> dict[str | None, str | None]:
+    """Returns the mark of each image that was recorded where it lies."""
+    if "image_mark" not in batch.schema.names:
+        return {}
+    return dict(zip(batch.column("image_uri").to_pylist(), batch.column("image_mark").to_pylist(), strict=True))
 
 
 def _with_profiles(

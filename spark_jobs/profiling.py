@@ -1,6 +1,6 @@
 """The profile job: a delivery's rows in, candidate rows out, each with its image measured, judged and packed.
 
-    splits -> judged rows -> last of duplicate ids -> judged images -> packs of what is new -> candidate parts
+    splits -> judged rows -> judged images -> last sound row of each id -> packs of what is new -> candidate parts
 
 Nothing that grows with the catalog is collected on the driver, and the same delivery gives the same parts.
 """

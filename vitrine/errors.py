@@ -13,6 +13,7 @@
     ├── DecodersBusyError          too many pictures of rare kinds wait for a decoder process
     ├── StorageError               the object store failed, or an object is not there
     │   ├── ObjectMissingError
+    │   ├── ObjectChangedError     an object of somebody else's is not the one that was listed
     │   └── ObjectCorruptError     bytes differ from the recorded SHA-256
     ├── LedgerError                the ledger cannot be reached or refused a transition
     │   ├── StaleGenerationError   somebody else moved the live pointer first
@@ -105,6 +106,10 @@ class StorageError(VitrineError):
 
 class ObjectMissingError(StorageError):
     """An object that should exist does not."""
+
+
+class ObjectChangedError(StorageError):
+    """An object of somebody else's is not the one that was listed any more: its ETag is another."""
 
 
 class ObjectCorruptError(StorageError):

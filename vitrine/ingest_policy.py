@@ -11,7 +11,7 @@ from vitrine.identity import ID_LENGTH, canonical_json, sha256_hex
 from vitrine.settings import Settings
 
 # Moves when the rules that judge a row change, so that a profile made under old rules is never taken for a new one.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 _DECODE = "image_max_decode_s"
 _DECODE_S: float = Settings.model_fields[_DECODE].default

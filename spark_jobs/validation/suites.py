@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 GATE, AGREEMENT, TABLE = "gate", "agreement", "table"
 _STRING_TYPES = ["str", "string", "object", "StringType"]
 _NUMBER_TYPES = ["float64", "float", "DoubleType"]
-# Rows with these reasons keep them, whatever rows with the same id come later.
-_BEFORE_DUPLICATES = (Reason.MALFORMED_ROW, Reason.MISSING_ITEM_ID, Reason.WRONG_TYPE)
 
 
 def items_suite(policy: IngestPolicy, *, rejected_by_reason: Mapping[str, int], rows: int) -> ExpectationSuite:
@@ -41,9 +39,7 @@ def items_suite(policy: IngestPolicy, *, rejected_by_reason: Mapping[str, int], 
     from great_expectations import ExpectationSuite
 
     quality = policy.quality
-    # The last row of each id is no duplicate. It may be of a wrong type, and those need not have an id at all.
-    others = rows - sum(rejected_by_reason.get(reason, 0) for reason in _BEFORE_DUPLICATES)
-    last = others - rejected_by_reason.get(Reason.DUPLICATE_ITEM_ID, 0)
+    accepted = rows - sum(rejected_by_reason.values())
     expectations: list[Expectation] = [
         gxe.ExpectTableRowCountToBeBetween(
             min_value=quality.min_rows, meta={"kind": GATE, "check": "min_rows", "limit": quality.min_rows}
@@ -63,10 +59,12 @@ def items_suite(policy: IngestPolicy, *, rejected_by_reason: Mapping[str, int], 
         gxe.ExpectColumnValuesToBeUnique(
             column="item_id", row_condition=_verdict_in([ACCEPTED, DELETED]), meta={"kind": AGREEMENT}
         ),
+        # A duplicate has the id of an accepted row.
         gxe.ExpectColumnUniqueValueCountToBeBetween(
             column="item_id",
-            min_value=last,
-            max_value=last + rejected_by_reason.get(Reason.WRONG_TYPE, 0),
+            min_value=accepted,
+            max_value=accepted,
+            row_condition=_verdict_in([ACCEPTED, DELETED, Reason.DUPLICATE_ITEM_ID]),
             meta={"kind": AGREEMENT},
         ),
         _not_null("image_uri", [ACCEPTED]),
@@ -103,6 +101,7 @@ def images_suite(policy: IngestPolicy) -> ExpectationSuite:
             meta={"kind": AGREEMENT},
         ),
         _null("image_sha256", missing),
+        _null("image_sha256", [Reason.IMAGE_CHANGED]),
         _null("image_sha256", [Reason.IMAGE_NOT_ALLOWED]),
         _null("perceptual_hash", undecodable),
         *_limit("image_size_bytes", Reason.IMAGE_TOO_MANY_BYTES, at_most=policy.image_max_bytes),

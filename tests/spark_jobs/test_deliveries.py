@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.deliveries import read_delivery, record_delivery
+from spark_jobs.delivery_sources import open_source
 from spark_jobs.source_inspection import inspect_source
 from tests.spark_jobs.delivered_folder import (
     DT,
@@ -19,7 +20,7 @@ from tests.spark_jobs.delivered_folder import (
     write_jsonl,
     write_parquet,
 )
-from vitrine.errors import CatalogError, DeliveryError
+from vitrine.errors import CatalogError, DeliveryError, ObjectChangedError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
@@ -305,6 +306,40 @@ def test_redoing_a_mended_prefix_takes_the_recorded_delivery(
     object_store.put_bytes("shop/images/a.png", picture(100))
 
     assert record_delivery(settings, catalog_id=catalog_id, dt=DT) == recorded
+
+
+@pytest.mark.parametrize("in_a_folder", [True, False])
+def test_an_image_elsewhere_that_is_mended_is_another_delivery(
+    in_a_folder: bool, settings: Settings, object_store: ObjectStore, catalog_id: str, tmp_path: Path
+) -> None:
+    other = object_store.with_bucket(f"{object_store.bucket}-shop")
+    other.ensure_bucket()
+    settings.catalogs_file.unlink()
+    declare(settings, catalog_id, image_buckets=(other.bucket,))
+    other.put_bytes("a.png", picture(1))
+    uris = [f"s3://{other.bucket}/a.png", f"s3://{other.bucket}/none.png", "s3://not-ours/b.png", "x.png"]
+    write_jsonl(tmp_path / "items.jsonl", [{"item_id": uri, "image_uri": uri} for uri in uris])
+    object_store.put_file("shop/items.jsonl", tmp_path / "items.jsonl")
+    source = str(tmp_path) if in_a_folder else f"s3://{object_store.bucket}/shop"
+
+    found = [record_delivery(settings, catalog_id=catalog_id, dt=DT, source=source) for _ in range(2)]
+    for name in ("a.png", "none.png"):
+        other.put_bytes(name, picture(5))
+        found.append(record_delivery(settings, catalog_id=catalog_id, dt=DT, source=source))
+
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
+def test_items_that_change_while_they_are_read_are_not_recorded(
+    settings: Settings, object_store: ObjectStore, catalog_id: str
+) -> None:
+    source = _delivered_prefix(object_store, ["images/a.png"])
+    opened = open_source(source, object_store)
+    object_store.put_bytes("shop/items.jsonl", b"{}")
+
+    with pytest.raises(ObjectChangedError, match="it was overwritten"):
+        opened.files[0].content.read(0, 10)
 
 
 def test_a_delivery_at_the_root_of_the_platforms_bucket_is_refused(

@@ -83,7 +83,7 @@ def test_every_row_is_judged_and_every_accepted_image_is_in_a_pack(
         ('{"item_id": "broken"', "malformed_row"),
         ({"image_uri": "sound.png"}, "missing_item_id"),
         ({"item_id": "cheap", "image_uri": "sound.png", "price": "cheap"}, "wrong_type"),
-        ({"item_id": "twice", "image_uri": "missing.png"}, "duplicate_item_id"),
+        ({"item_id": "twice", "image_uri": "sound.png", "price": 1}, "duplicate_item_id"),
         ({"item_id": "twice", "image_uri": "sound.png", "price": "cheap"}, "wrong_type"),
         ({"item_id": "twice", "image_uri": "sound.png"}, None),
         ({"item_id": "no-uri"}, "missing_image_uri"),
@@ -207,19 +207,69 @@ def test_a_profile_lists_what_it_packed_and_no_image_twice(
     )
 
 
-def test_the_last_row_of_an_id_decides_even_when_its_image_is_bad(
+def test_the_last_sound_row_of_an_id_counts_whatever_is_broken_after_it(
     profiled: Any, catalog: Catalog, tmp_path: Path
 ) -> None:
-    write_images(tmp_path, {"sound.png": picture(1)})
-    rows = [
-        {"item_id": "hat", "image_uri": "sound.png", "price": 5},
-        {"item_id": "hat", "image_uri": "missing.png", "price": 9},
+    write_images(tmp_path, {"sound.png": picture(1), "cut.jpg": picture(2, size=(160, 160), file_format="JPEG")[:-900]})
+    hat, bag, cap, tie = ({"item_id": name, "image_uri": "sound.png"} for name in ("hat", "bag", "cap", "tie"))
+    rows: list[tuple[dict[str, Any], str | None]] = [
+        (hat | {"price": 5}, "duplicate_item_id"),
+        (hat | {"price": 6}, None),
+        (hat | {"image_uri": "missing.png"}, "image_missing"),
+        (hat | {"image_uri": "cut.jpg"}, "image_undecodable"),
+        (bag, None),
+        (bag | {"price": "cheap"}, "wrong_type"),
+        (bag | {"image_uri": ""}, "missing_image_uri"),
+        (cap, "duplicate_item_id"),
+        ({"item_id": "cap", "deleted": True}, None),
+        (cap | {"image_uri": "../cap.png"}, "image_missing"),
+        (tie | {"image_uri": "missing.png"}, "image_missing"),
+        (tie | {"image_uri": "cut.jpg"}, "image_undecodable"),
     ]
-    write_jsonl(tmp_path / "items.jsonl", rows)
+    write_jsonl(tmp_path / "items.jsonl", [row for row, _ in rows])
 
     found = profiled(catalog, tmp_path)
 
-    assert [row["reject_reason"] for row in found] == ["duplicate_item_id", "image_missing"]
+    assert [row["reject_reason"] for row in found] == [reason for _, reason in rows]
+    assert found[0]["reject_detail"] == "row 1 has the same item_id and comes later"
+    assert [(row["item_id"], row["price"], row["deleted"]) for row in found if row["reject_reason"] is None] == [
+        ("hat", 6.0, False),
+        ("bag", None, False),
+        ("cap", None, True),
+    ]
+
+
+def test_an_image_that_is_not_copied_is_taken_as_it_was_recorded_or_not_at_all(
+    profiled: Any, settings: Settings, ledger: Ledger, object_store: ObjectStore, catalog_id: str, tmp_path: Path
+) -> None:
+    other = object_store.with_bucket(f"{object_store.bucket}-shop")
+    other.ensure_bucket()
+    catalog = declare(settings, catalog_id, image_buckets=(other.bucket,))
+    names = ("same", "changed", "gone", "came")
+    uris = [*(f"images/{name}.png" for name in names), *(f"s3://{other.bucket}/{name}.png" for name in names)]
+    for number, name in enumerate(names[:3]):
+        object_store.put_bytes(f"day/images/{name}.png", picture(number))
+        other.put_bytes(f"{name}.png", picture(10 + number))
+    write_jsonl(tmp_path / "items.jsonl", [{"item_id": uri, "image_uri": uri} for uri in uris])
+    object_store.put_file("day/items.jsonl", tmp_path / "items.jsonl")
+    source = f"s3://{object_store.bucket}/day"
+    delivery_id = record_delivery(settings, catalog_id=catalog_id, dt=DT, source=source)
+    for store, folder in ((object_store, "day/images/"), (other, "")):
+        store.put_bytes(f"{folder}changed.png", picture(77))
+        store.delete(f"{folder}gone.png")
+        store.put_bytes(f"{folder}came.png", picture(78))
+
+    run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
+    found = candidate_rows(settings, ledger, object_store, catalog, delivery_id)
+    again = profiled(catalog, source)
+
+    assert [row["reject_reason"] for row in found] == [None, "image_changed", "image_missing", "image_missing"] * 2
+    assert "is not the object that was recorded" in found[1]["reject_detail"]
+    assert [row["image_sha256"] for row in found if row["image_sha256"]] == [
+        sha256_hex(picture(0)),
+        sha256_hex(picture(10)),
+    ]
+    assert [row["reject_reason"] for row in again] == [None, None, "image_missing", None] * 2
 
 
 def test_a_catalog_of_vectors_names_each_vector_by_its_bytes(

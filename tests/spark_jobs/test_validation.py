@@ -270,16 +270,15 @@ def one_row_of_each_reason(catalog: Catalog) -> ProfiledDelivery:
     """A delivery with a row of every reason that its space knows, each as the profile job leaves it."""
     delivery = ProfiledDelivery(catalog)
     image = {"image_sha256": "a" * 64, "image_size_bytes": 900, "image_width": 90, "image_height": 90}
-    delivery.reject("twice", Reason.DUPLICATE_ITEM_ID)
+    delivery.reject("item-0", Reason.DUPLICATE_ITEM_ID)
     delivery.reject("item-1", Reason.DUPLICATE_ITEM_ID)
     for number in range(12):
         delivery.accept(f"item-{number}")
     delivery.delete("item-gone")
-    delivery.reject("twice", Reason.IMAGE_MISSING)
+    delivery.reject("item-1", Reason.IMAGE_MISSING)  # comes later, and takes nothing back
+    delivery.reject("moved", Reason.IMAGE_CHANGED)
     delivery.reject(None, Reason.MALFORMED_ROW, image_uri=None)
     delivery.reject(None, Reason.MISSING_ITEM_ID)
-    delivery.reject("overtaken", Reason.DUPLICATE_ITEM_ID)  # by a row that is broken itself
-    delivery.reject("overtaken", Reason.WRONG_TYPE)
     delivery.reject("odd", Reason.WRONG_TYPE)
     delivery.reject("odd", Reason.WRONG_TYPE)
     delivery.reject(None, Reason.WRONG_TYPE)

@@ -7,11 +7,20 @@ from typing import Literal
 from vitrine.contracts.document import Document, StoredFile
 
 
+class PartFile(Document):
+    """One Parquet part of a dataset."""
+
+    key: str
+    rows: int
+    sha256: str
+
+
 class Delivery(Document):
     """One day's items as delivered; `delivery.json`, written last.
 
     `delivery_id` hashes catalog, day, files, `full` and the images that the rows name: their SHA-256 in a folder, which
-    is copied into the store, their size and ETag below an `s3://` prefix, where they stay.
+    is copied into the store, their size and ETag where they stay: below an `s3://` prefix, or wherever else rows point.
+    `image_marks` keep those for the profile; older deliveries have none.
     """
 
     delivery_id: str
@@ -21,14 +30,7 @@ class Delivery(Document):
     source: str
     files: tuple[StoredFile, ...]  # under <delivery_prefix>/items/, in order of reading
     images_base: str  # s3:// prefix that relative image URIs are resolved against
-
-
-class PartFile(Document):
-    """One Parquet part of a manifest."""
-
-    key: str
-    rows: int
-    sha256: str
+    image_marks: PartFile | None = None  # of the images that were not copied: `image_uri`, `image_mark`
 
 
 class Manifest(Document):

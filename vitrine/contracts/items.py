@@ -17,12 +17,14 @@ OPTIONAL_COLUMNS = (*TEXT_COLUMNS, "price", "in_stock", "created_at", "deleted",
 
 
 class Reason(StrEnum):
-    """Why a row stands in the quarantine; the order is that of the checks: the first that fails is the reason."""
+    """Why a row stands in the quarantine; the order is that of the checks: the first that fails is the reason.
+
+    Of sound rows with one `item_id` the last counts, and the others are duplicates; a broken row keeps its own reason.
+    """
 
     MALFORMED_ROW = "malformed_row"
     MISSING_ITEM_ID = "missing_item_id"
     WRONG_TYPE = "wrong_type"
-    DUPLICATE_ITEM_ID = "duplicate_item_id"
     MISSING_IMAGE_URI = "missing_image_uri"
     MISSING_EMBEDDING = "missing_embedding"
     UNEXPECTED_EMBEDDING = "unexpected_embedding"
@@ -31,12 +33,14 @@ class Reason(StrEnum):
     EMBEDDING_ZERO = "embedding_zero"
     IMAGE_NOT_ALLOWED = "image_not_allowed"
     IMAGE_MISSING = "image_missing"
+    IMAGE_CHANGED = "image_changed"
     IMAGE_TOO_MANY_BYTES = "image_too_many_bytes"
     IMAGE_TOO_MANY_PIXELS = "image_too_many_pixels"
     IMAGE_TOO_MUCH_WORK = "image_too_much_work"
     IMAGE_UNDECODABLE = "image_undecodable"
     IMAGE_TOO_SMALL = "image_too_small"
     IMAGE_EXTREME_ASPECT = "image_extreme_aspect"
+    DUPLICATE_ITEM_ID = "duplicate_item_id"
 
 
 def item_fields() -> list[pa.Field]:

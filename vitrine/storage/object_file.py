@@ -26,11 +26,16 @@ class ByteSource(Protocol):
 
 @dataclass(frozen=True)
 class StoredBytes:
-    """An object, whose size is known."""
+    """An object, whose size is known.
+
+    Attributes:
+        etag: of the object that is meant; None reads whatever lies there, which in the platform's bucket never changes.
+    """
 
     store: ObjectStore
     key: str
     size_bytes: int
+    etag: str | None = None
 
     @classmethod
     def of(cls, store: ObjectStore, key: str) -> StoredBytes:
@@ -42,9 +47,13 @@ class StoredBytes:
         return cls(store, key, store.size_bytes(key))
 
     def read(self, start: int, length: int) -> bytes:
-        """Reads one range with one request."""
+        """Reads one range with one request.
+
+        Raises:
+            ObjectChangedError: the object has another ETag by now.
+        """
         length = min(length, self.size_bytes - start)
-        return self.store.get_bytes(self.key, start=start, length=length) if length > 0 else b""
+        return self.store.get_bytes(self.key, start=start, length=length, etag=self.etag) if length > 0 else b""
 
 
 class RangeFile(io.RawIOBase):

@@ -21,10 +21,11 @@ import boto3
 import botocore.config
 import botocore.exceptions
 
-from vitrine.errors import ObjectCorruptError, ObjectMissingError, StorageError
+from vitrine.errors import ObjectChangedError, ObjectCorruptError, ObjectMissingError, StorageError
 
 MAX_ATTEMPTS = 5
 _session_lock = threading.Lock()
+_CHANGED = {"412", "PreconditionFailed"}
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 
 
@@ -104,24 +105,28 @@ class ObjectStore:
         with self._wrapped(key):
             self._client.upload_file(str(path), self.bucket, key)
 
-    def get_bytes(self, key: str, *, start: int | None = None, length: int | None = None) -> bytes:
-        """Reads one object, or `length` bytes of it from `start`.
+    def get_bytes(
+        self, key: str, *, start: int | None = None, length: int | None = None, etag: str | None = None
+    ) -> bytes:
+        """Reads one object, or `length` bytes of it from `start`; with `etag`, only of the object that has it.
 
         Raises:
             ObjectMissingError: the key does not exist.
+            ObjectChangedError: the object has another ETag.
         """
         extra = {} if start is None or length is None else {"Range": f"bytes={start}-{start + length - 1}"}
-        with self._wrapped(key):
-            return self._client.get_object(Bucket=self.bucket, Key=key, **extra)["Body"].read()
+        with self._wrapped(key), closing(self._get(key, etag=etag, **extra)["Body"]) as body:
+            return body.read()
 
-    def get_bytes_within(self, key: str, *, max_bytes: int) -> tuple[int, bytes | None]:
+    def get_bytes_within(self, key: str, *, max_bytes: int, etag: str | None = None) -> tuple[int, bytes | None]:
         """Returns an object's size and its bytes; a body of more than `max_bytes` is not read, and None stands for it.
 
         Raises:
             ObjectMissingError: the key does not exist.
+            ObjectChangedError: the object has another ETag than `etag`.
         """
         with self._wrapped(key):
-            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+            answer = self._get(key, etag=etag)
             with closing(answer["Body"]) as body:
                 size = int(answer["ContentLength"])
                 return size, body.read() if size <= max_bytes else None
@@ -223,6 +228,20 @@ class ObjectStore:
                     )
         return self._opened
 
+    def _get(self, key: str, *, etag: str | None, **extra: str) -> Any:
+        """Asks for an object if it has that ETag, and compares the answer's: some servers overlook the condition."""
+        condition = {"IfMatch": f'"{etag}"'} if etag else {}
+        answer = self._client.get_object(Bucket=self.bucket, Key=key, **condition, **extra)
+        found = answer.get("ETag", "").strip('"')
+        if etag and found != etag:
+            answer["Body"].close()
+            raise self._changed(key, etag=etag, found=found)
+        return answer
+
+    def _changed(self, key: str, *, etag: str | None = None, found: str = "another") -> ObjectChangedError:
+        expected = f"ETag {etag}" if etag else "the ETag that was listed"
+        return ObjectChangedError(f"s3://{self.bucket}/{key}: expected {expected}, found {found}: it was overwritten")
+
     @contextmanager
     def _wrapped(self, key: str) -> Iterator[None]:
         try:
@@ -232,6 +251,8 @@ class ObjectStore:
                 raise ObjectMissingError(
                     f"s3://{self.bucket}/{key} does not exist; was the step that writes it run, or the object deleted?"
                 ) from error
+            if _code(error) in _CHANGED:
+                raise self._changed(key) from error
             raise StorageError(f"s3://{self.bucket}/{key}: the object store answered {error}") from error
         except (botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error, OSError) as error:
             where = self._connection["endpoint_url"] or "AWS"
