@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,25 @@ def test_a_folder_is_gone_at_the_end_whatever_happened(settings: Settings) -> No
         pass
 
     assert not folder.exists()
+
+
+def test_nothing_of_the_platform_works_in_the_systems_temporary_folder() -> None:
+    folders = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "plugins", "deploy")
+    files = {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"\b(tempfile|TemporaryDirectory|gettempdir)\b", path.read_text(encoding="utf-8"))
+    }
+
+    assert files == {
+        "vitrine/scratch.py",
+        "vitrine/encoder/publishing.py",  # where no state folder is named
+        "vitrine/encoder/encoder.py",  # where no cache is named
+        "index_builder/recipes/protocol.py",  # inside the folder of the build
+        "deploy/local/postgres.py",  # the path of a socket must be short; noted, and used again
+        "plugins/vitrine_airflow/documentation.py",  # makes a page of the docs
+    }
 
 
 def test_a_folder_that_was_never_locked_is_swept_too(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,18 @@ def copied_store(published: Path, object_store: ObjectStore) -> tuple[str, Objec
         object_store.put_file(f"{prefix}/{file.sha256[:20]}/{file.name}", published / file.name)
     object_store.put_bytes(f"{prefix}/encoder.json", manifest.to_bytes())
     return manifest.fingerprint, object_store
+
+
+def test_the_conversion_has_a_scratch_folder_of_the_state_folder(
+    checkpoint: Path, object_store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    (tmp_path / "scratch" / "publish-killed").mkdir(parents=True)
+
+    with pytest.raises(EncoderError):
+        publish_encoder("/no/such/folder", object_store, state_dir=tmp_path)
+
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_published_encoder_keeps_its_fingerprint_and_says_what_it_is(published: Path, checkpoint: Path) -> None:

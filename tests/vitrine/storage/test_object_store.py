@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vitrine.errors import ObjectCorruptError, ObjectMissingError, StorageError
+from vitrine.errors import ObjectChangedError, ObjectCorruptError, ObjectMissingError, StorageError
 from vitrine.identity import sha256_hex
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_store import parse_s3_uri
@@ -33,6 +33,23 @@ def test_a_missing_object_is_told_from_a_server_that_is_away(object_store: Objec
 
     assert not isinstance(caught.value, ObjectMissingError)
     assert object_store.exists("nothing/here") is False
+
+
+def test_an_object_is_read_by_its_etag_or_not_at_all(object_store: ObjectStore) -> None:
+    object_store.put_bytes("a/b", b"0123456789")
+    [(_, _, etag)] = object_store.list_etags("a/")
+
+    assert object_store.get_bytes("a/b", etag=etag) == b"0123456789"
+    assert object_store.get_bytes("a/b", start=2, length=3, etag=etag) == b"234"
+    assert object_store.get_bytes_within("a/b", max_bytes=99, etag=etag) == (10, b"0123456789")
+    object_store.put_bytes("a/b", b"9876543210")
+
+    with pytest.raises(ObjectChangedError, match="it was overwritten"):
+        object_store.get_bytes("a/b", etag=etag)
+    with pytest.raises(ObjectChangedError):
+        object_store.get_bytes("a/b", start=2, length=3, etag=etag)
+    with pytest.raises(ObjectChangedError):
+        object_store.get_bytes_within("a/b", max_bytes=99, etag=etag)
 
 
 def test_a_download_that_differs_from_its_digest_is_refused_and_not_left_behind(
