@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from spark_jobs.byte_ranges import CHUNK_BYTES, LocalBytes, Unreadable
-from spark_jobs.delivery_sources import DeliverySource, SourceFile, open_source
 from spark_jobs.folder_images import copy_file, copy_images, hash_images
 from spark_jobs.image_fetching import ImageFetcher
 from spark_jobs.image_listing import ImageListing, image_listing, write_marks
-from spark_jobs.image_uris import ImagePlaces
-from spark_jobs.item_files import plan_splits, read_rows
 from spark_jobs.prefix_images import mark_elsewhere, mark_images, noting_elsewhere
-from spark_jobs.reading_limits import ReadingLimits
 from spark_jobs.removals import say_removal_is_meant
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, PartFile
 from vitrine.contracts.document import StoredFile, check_file_name
+from vitrine.deliveries.byte_ranges import CHUNK_BYTES, LocalBytes, Unreadable
+from vitrine.deliveries.image_uris import ImagePlaces
+from vitrine.deliveries.item_files import plan_splits, read_rows
+from vitrine.deliveries.reading_limits import ReadingLimits
+from vitrine.deliveries.sources import DeliverySource, SourceFile, open_source
 from vitrine.errors import DeliveryError, ObjectMissingError
 from vitrine.identity import content_id
 from vitrine.ledger import Ledger

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from spark_jobs.byte_ranges import CHUNK_BYTES
 from spark_jobs.image_listing import ImageListing
-from spark_jobs.image_uris import is_relative, relative_path
+from vitrine.deliveries.byte_ranges import CHUNK_BYTES
+from vitrine.deliveries.image_uris import is_relative, relative_path
 from vitrine.errors import DeliveryError
 from vitrine.identity import sha256_hex
 from vitrine.progress import Advance

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from spark_jobs.image_fetching import ImageFetcher
-from spark_jobs.item_rows import Verdict
 from spark_jobs.perceptual_hash import looks_of
 from vitrine.contracts.items import Reason
+from vitrine.deliveries.item_rows import Verdict
 from vitrine.errors import ImageError
 from vitrine.identity import sha256_hex
 from vitrine.image_decoding import PictureHeader, WorkLimit, decode_image, read_header

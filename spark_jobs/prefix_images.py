@@ -11,7 +11,7 @@ from itertools import islice
 
 from spark_jobs.image_fetching import ImageFetcher
 from spark_jobs.image_listing import ImageListing
-from spark_jobs.image_uris import ImagePlaces, resolve_image_uri
+from vitrine.deliveries.image_uris import ImagePlaces, resolve_image_uri
 from vitrine.errors import ObjectMissingError
 from vitrine.progress import Advance
 from vitrine.storage import ObjectStore

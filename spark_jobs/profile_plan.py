@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from spark_jobs.image_uris import ImagePlaces
-from spark_jobs.item_files import plan_splits
 from spark_jobs.profile_workers import ItemsFile, ProfileTask
-from spark_jobs.reading_limits import ReadingLimits
 from vitrine.contracts.datasets import Delivery
+from vitrine.deliveries.image_uris import ImagePlaces
+from vitrine.deliveries.item_files import plan_splits
+from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys

@@ -28,13 +28,13 @@ from spark_jobs.candidate_batches import (
 from spark_jobs.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
 from spark_jobs.image_packs import PackedImage, plan_packs, store_pack
 from spark_jobs.image_profiles import JudgedImage, profile_image
-from spark_jobs.image_uris import ImagePlaces
-from spark_jobs.item_files import Split, count_rows, read_rows
-from spark_jobs.item_rows import judge_rows
-from spark_jobs.reading_limits import ReadingLimits
-from spark_jobs.row_errors import at_row, row_name, unforeseen_at
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import candidate_schema
+from vitrine.deliveries.image_uris import ImagePlaces
+from vitrine.deliveries.item_files import Split, count_rows, read_rows
+from vitrine.deliveries.item_rows import judge_rows
+from vitrine.deliveries.reading_limits import ReadingLimits
+from vitrine.deliveries.row_errors import at_row, row_name, unforeseen_at
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.ingest_policy import IngestPolicy

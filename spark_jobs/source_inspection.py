@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from spark_jobs.byte_ranges import Unreadable
-from spark_jobs.column_values import WrongType, read_embedding
-from spark_jobs.delivery_sources import SourceFile, open_source
-from spark_jobs.item_files import items_format, plan_splits, read_rows
-from spark_jobs.reading_limits import ReadingLimits
 from vitrine.connections import open_object_store
+from vitrine.deliveries.byte_ranges import Unreadable
+from vitrine.deliveries.column_values import WrongType, read_embedding
+from vitrine.deliveries.item_files import items_format, plan_splits, read_rows
+from vitrine.deliveries.reading_limits import ReadingLimits
+from vitrine.deliveries.sources import SourceFile, open_source
 from vitrine.settings import Settings
 
 INSPECTED_ROWS = 1000

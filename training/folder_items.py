@@ -1,51 +1,65 @@
-"""The items of a folder in the items format, read for training and reports: the head over all its files.
+"""The items of a folder, read for training and reports by the rules of ingest: the head over all its days.
 
-Ingest judges each row and says why it rejects one. Here a row that cannot be used is left out and counted.
+Ingest says of each row why it rejects it. Here a row that cannot be used is left out and counted.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vitrine.errors import ContractError
+from vitrine.catalogs import Catalog
+from vitrine.deliveries.byte_ranges import Unreadable
+from vitrine.deliveries.image_uris import ImagePlaces
+from vitrine.deliveries.item_files import plan_splits, read_rows
+from vitrine.deliveries.item_rows import judge_rows
+from vitrine.deliveries.reading_limits import ReadingLimits
+from vitrine.deliveries.sources import DeliverySource, open_folder
+from vitrine.ingest_policy import IngestPolicy
+from vitrine.settings import Settings
 
-_PATTERNS = ("items*.parquet", "items*.jsonl", "items*.csv")
 _PARTITION = re.compile(r"dt=\d{4}-\d{2}-\d{2}")
+_BASE = "s3://folder/"  # what relative image URIs are resolved against, and cut off again
 Row = dict[str, Any]
 
 
-def read_head(folder: Path) -> tuple[list[tuple[Row, Path]], int]:
-    """Reads the items of a folder, or of its `dt=…` partitions in order: the newest row of an item wins.
+def read_head(
+    folder: Path, *, image_is_sound: Callable[[Path], bool] | None = None
+) -> tuple[list[tuple[Row, Path]], int]:
+    """Reads the items of a folder, or of its `dt=…` partitions, as ingest would: files, rows, and which row counts.
+
+    The newest day's row of an item wins, inside a day the last sound one; a day that is marked as full removes what it
+    omits. What a day brings broken stays as the days before left it.
+
+    Args:
+        folder: of one delivery, or of partitions.
+        image_is_sound: tells of an image file that is there whether it can be used; None takes each.
 
     Returns:
-        The rows that are not deleted, each with the folder that its image is relative to, in order of `item_id`; and
-        how many rows could not be used.
+        The rows that are not deleted, each with the folder that its `image_uri` is relative to, in order of `item_id`;
+        and how many rows could not be used.
 
     Raises:
-        ContractError: the folder holds no items file.
+        ContractError: the folder holds no items files, or it is ambiguous which are meant.
     """
-    files = _items_files(folder)
-    if not files:
-        raise ContractError(
-            f"{folder}: expected items.parquet, items.jsonl or items.csv, here or in folders dt=YYYY-MM-DD; found none"
-        )
     head: dict[str, tuple[Row, Path]] = {}
     unusable = 0
-    for path in files:
-        for row in _rows(path):
-            item_id = None if row is None else text(row, "item_id")
-            if row is None or item_id is None:
-                unusable += 1
-                continue
+    for place in sorted(path for path in folder.glob("dt=*") if _PARTITION.fullmatch(path.name)) or [folder]:
+        opened = open_folder(place)
+        sound, broken, count = _day(opened, place, image_is_sound)
+        unusable += count
+        if opened.says.full:
+            head = {item_id: found for item_id, found in head.items() if item_id in broken}
+        for item_id, row in sound.items():
             head.pop(item_id, None)
-            if not _true(row.get("deleted")):
-                head[item_id] = (row, path.parent)
+            if not row["deleted"]:
+                head[item_id] = (row, place)
     return [head[item_id] for item_id in sorted(head)], unusable
 
 
@@ -60,43 +74,63 @@ def text(row: Mapping[str, Any], column: str) -> str | None:
     return stripped or None
 
 
-def _items_files(folder: Path) -> list[Path]:
-    partitions = sorted(path for path in folder.glob("dt=*") if _PARTITION.fullmatch(path.name))
-    return [path for place in partitions or [folder] for pattern in _PATTERNS for path in sorted(place.glob(pattern))]
+def _day(
+    opened: DeliverySource, place: Path, image_is_sound: Callable[[Path], bool] | None
+) -> tuple[dict[str, Row], set[str], int]:
+    """Returns the last sound row of each item, the items of which a row is broken, and how many rows are."""
+    rows: dict[str, list[Row]] = defaultdict(list)
+    broken: set[str] = set()
+    unusable = 0
+    for row in _judged(opened):
+        if "reject_reason" not in row:
+            rows[row["item_id"]].append(row)
+            continue
+        unusable += 1
+        broken.update([row["item_id"]] if "item_id" in row else [])
+    sound: dict[str, Row] = {}
+    for item_id, found in rows.items():
+        for row in reversed(found):
+            if row["deleted"] or _has_image(row, place, image_is_sound):
+                sound[item_id] = {**_attributes(row), **row}
+                break
+            unusable += 1
+            broken.add(item_id)
+    return sound, broken, unusable
 
 
-def _rows(path: Path) -> Iterator[Row | None]:
-    """Yields rows; None stands for a row that is none."""
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    elif path.suffix == ".jsonl":
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.strip():
-                    yield _json_object(line)
-    else:
-        with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-            for row in csv.DictReader(lines):
-                yield None if None in row else {key: value or None for key, value in row.items()}
+def _judged(opened: DeliverySource) -> Iterator[Row]:
+    settings = Settings()
+    limits = ReadingLimits.of(settings)
+    policy = IngestPolicy.of(Catalog(catalog_id="folder"), settings)
+    for number, file in enumerate(opened.files):
+        for split in plan_splits(file.content, name=file.name, file_number=number, limits=limits):
+            # Whether a catalog brings vectors is no matter here: encoders are trained and measured on pictures.
+            rows = (
+                row
+                if isinstance(row, Unreadable)
+                else replace(row, values={name: value for name, value in row.values.items() if name != "embedding"})
+                for row in read_rows(file.content, split, limits=limits)
+            )
+            yield from judge_rows(rows, first_row_number=0, places=ImagePlaces(_BASE), policy=policy)
 
 
-def _json_object(line: str) -> Row | None:
+def _has_image(row: Row, place: Path, image_is_sound: Callable[[Path], bool] | None) -> bool:
+    """Tells whether a row's image is a file of the folder, and makes its URI relative to that."""
+    row["image_uri"] = row["image_uri"].removeprefix(_BASE)
     try:
-        value = json.loads(line)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+        path = (place / row["image_uri"]).resolve()
+        is_there = path.is_relative_to(place.resolve()) and path.is_file()
+    except (OSError, ValueError):  # names that the file system cannot hold
+        return False
+    return is_there and (image_is_sound is None or image_is_sound(path))
 
 
 def _attributes(row: Mapping[str, Any]) -> Mapping[str, Any]:
     value = row.get("attributes")
-    if isinstance(value, str):
-        return _json_object(value) or {}
-    return value if isinstance(value, Mapping) else {}
-
-
-def _true(value: Any) -> bool:
-    return value is True or str(value).strip().lower() in ("true", "1", "yes")
+    if not isinstance(value, str):
+        return value if isinstance(value, Mapping) else {}
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

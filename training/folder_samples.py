@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,8 +50,8 @@ class FolderSamples:
         return TrainingData(data_id=samples_id(self.samples), samples=self.samples)
 
 
-def read_folder_samples(folder: Path) -> FolderSamples:
-    """Reads every item of a folder that has an image.
+def read_folder_samples(folder: Path, *, image_is_sound: Callable[[Path], bool] | None = None) -> FolderSamples:
+    """Reads every item of a folder that has an image, and one that is sound where that is asked.
 
     The optional column (or attribute) `split` says where an item stands; the items of a `train` without any
     `validation` give a tenth of their parents to it, chosen by a hash. Without the column the parents that came last
@@ -62,7 +62,7 @@ def read_folder_samples(folder: Path) -> FolderSamples:
     Raises:
         ContractError: the folder holds no items file, or none of its items has an image.
     """
-    rows, unusable = read_head(folder)
+    rows, unusable = read_head(folder, image_is_sound=image_is_sound)
     samples: list[Sample] = []
     stated: dict[str, Split] = {}
     for row, base in rows:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from spark_jobs.embedding.blocks import write_block
 from spark_jobs.embedding.units import EmbeddingUnit
-from spark_jobs.row_errors import unforeseen_at
 from vitrine.contracts.datasets import EmbeddingBlock
+from vitrine.deliveries.row_errors import unforeseen_at
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, ImageError, ObjectCorruptError
 from vitrine.identity import sha256_hex

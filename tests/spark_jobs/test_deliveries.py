@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.deliveries import read_delivery, record_delivery
-from spark_jobs.delivery_sources import open_source
 from spark_jobs.source_inspection import inspect_source
 from tests.spark_jobs.delivered_folder import (
     DT,
@@ -20,6 +19,7 @@ from tests.spark_jobs.delivered_folder import (
     write_jsonl,
     write_parquet,
 )
+from vitrine.deliveries.sources import open_source
 from vitrine.errors import CatalogError, DeliveryError, ObjectChangedError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.ledger import Ledger

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -79,18 +80,17 @@ def read_evaluation_catalog(folder: Path) -> EvaluationCatalog:
     Raises:
         ContractError: the folder holds no items file, or no item has a picture that can be decoded.
     """
-    found = read_folder_samples(folder)
-    samples = tuple(sample for sample in found.samples if _decodes(sample))
-    if not samples:
-        raise ContractError(f"{folder}: none of {len(found.samples)} pictures can be decoded; see image_uri")
-    rows, _ = read_head(folder)
-    known = {sample.item_id for sample in samples}
+    # A picture that ingest would reject leaves the row before it: it is judged while it is settled which row counts.
+    decodes = cache(_decodes)
+    found = read_folder_samples(folder, image_is_sound=decodes)
+    rows, _ = read_head(folder, image_is_sound=decodes)
+    known = {sample.item_id for sample in found.samples}
     boxes = {item_id: parsed for row, _ in rows if (item_id := text(row, "item_id")) and (parsed := _boxes(row))}
     return EvaluationCatalog(
         name=folder.resolve().name,
-        samples=samples,
+        samples=found.samples,
         boxes={item_id: parsed for item_id, parsed in boxes.items() if item_id in known},
-        unusable=found.unusable_rows + len(found.samples) - len(samples),
+        unusable=found.unusable_rows,
         split_by=found.split_by,
     )
 
@@ -106,9 +106,9 @@ def picture_of(sample: Sample) -> Picture:
     return Picture(sample.path)
 
 
-def _decodes(sample: Sample) -> bool:
+def _decodes(path: Path) -> bool:
     try:
-        picture_of(sample).open()
+        Picture(path).open()
     except (ImageError, OSError):
         return False
     return True

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_jobs.byte_ranges import MAX_LINE_BYTES, LocalBytes, Unreadable
-from spark_jobs.image_uris import ImagePlaces
-from spark_jobs.item_files import Row, count_rows, items_format, plan_splits, read_rows
-from spark_jobs.item_rows import judge_rows
-from spark_jobs.reading_limits import ReadingLimits
 from tests.spark_jobs.delivered_folder import write_csv, write_jsonl, write_parquet
 from vitrine.catalogs import Catalog
+from vitrine.deliveries.byte_ranges import MAX_LINE_BYTES, LocalBytes, Unreadable
+from vitrine.deliveries.image_uris import ImagePlaces
+from vitrine.deliveries.item_files import Row, count_rows, items_format, plan_splits, read_rows
+from vitrine.deliveries.item_rows import judge_rows
+from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.errors import DeliveryError
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings

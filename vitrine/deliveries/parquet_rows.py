@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spark_jobs.byte_ranges import MAX_LINE_BYTES, Unreadable
+from vitrine.deliveries.byte_ranges import MAX_LINE_BYTES, Unreadable
 from vitrine.errors import DeliveryError
 from vitrine.storage.object_file import ByteSource, RangeFile
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from spark_jobs.byte_ranges import LocalBytes
-from spark_jobs.item_files import SUFFIXES, items_format
+from vitrine.deliveries.byte_ranges import LocalBytes
+from vitrine.deliveries.item_files import SUFFIXES, items_format
 from vitrine.errors import DeliveryError, ObjectMissingError, StorageError
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import ByteSource, StoredBytes
@@ -74,7 +74,20 @@ def open_source(source: str, store: ObjectStore) -> DeliverySource:
         return _open_prefix(source, store)
     if "://" in source:
         raise DeliveryError(f"{source}: expected a folder, a file or s3://bucket/prefix")
-    path = Path(source).expanduser().resolve()
+    return open_folder(Path(source).expanduser(), source=source)
+
+
+def open_folder(path: Path, *, source: str | None = None) -> DeliverySource:
+    """Finds the items files of a folder on this machine, or takes the file that is named.
+
+    Args:
+        path: of the folder, or of an items file in it.
+        source: what a person called it, for messages.
+
+    Raises:
+        DeliveryError: there are none, or it is ambiguous which are meant.
+    """
+    path, source = path.resolve(), source or str(path)
     if path.is_file():
         items_format(path.name)
         file = SourceFile(path.name, LocalBytes(path))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spark_jobs.byte_ranges import Unreadable
-from spark_jobs.column_values import (
+from vitrine.contracts.items import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, TEXT_COLUMNS, Reason
+from vitrine.deliveries.byte_ranges import Unreadable
+from vitrine.deliveries.column_values import (
     WrongType,
     attributes_json,
     read_attributes,
@@ -23,10 +24,9 @@ from spark_jobs.column_values import (
     read_text,
     read_time,
 )
-from spark_jobs.image_uris import ImagePlaces, resolve_image_uri
-from spark_jobs.item_files import Row
-from spark_jobs.row_errors import unforeseen_at
-from vitrine.contracts.items import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, TEXT_COLUMNS, Reason
+from vitrine.deliveries.image_uris import ImagePlaces, resolve_image_uri
+from vitrine.deliveries.item_files import Row
+from vitrine.deliveries.row_errors import unforeseen_at
 from vitrine.ingest_policy import IngestPolicy
 
 _KNOWN = {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}

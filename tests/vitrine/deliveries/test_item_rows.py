@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from spark_jobs.byte_ranges import Unreadable
-from spark_jobs.image_uris import ImagePlaces
-from spark_jobs.item_files import Row
-from spark_jobs.item_rows import judge_row
 from vitrine.catalogs import Catalog
+from vitrine.deliveries.byte_ranges import Unreadable
+from vitrine.deliveries.image_uris import ImagePlaces
+from vitrine.deliveries.item_files import Row
+from vitrine.deliveries.item_rows import judge_row
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
 

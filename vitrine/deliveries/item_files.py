@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from spark_jobs.byte_ranges import Unreadable, lines, unzipped_lines
-from spark_jobs.parquet_rows import parquet_row_counts, read_parquet_rows
-from spark_jobs.reading_limits import ReadingLimits
+from vitrine.deliveries.byte_ranges import Unreadable, lines, unzipped_lines
+from vitrine.deliveries.parquet_rows import parquet_row_counts, read_parquet_rows
+from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.errors import DeliveryError
 from vitrine.process_state import csv_field_limit
 from vitrine.storage.object_file import ByteSource
