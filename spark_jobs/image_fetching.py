@@ -16,6 +16,7 @@ from vitrine.storage import ObjectStore
 from vitrine.storage.object_store import parse_s3_uri
 
 ACCESS_DENIED = "access denied"
+_CHANGED = "is not the object that was recorded ({}) any more"
 _ATTEMPTS = 3  # on top of boto's own, which end once the answer's headers are there
 _DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
 # Answers that are about this one object, and would be the same tomorrow.
@@ -57,13 +58,15 @@ class ImageFetcher:
             return FetchedImage(fault="there was no such object when the delivery was recorded")
         bucket, key = parse_s3_uri(uri)
         store = self._bucket(bucket)
-        etag = mark.partition(" ")[2] if mark else None
+        recorded_size, _, etag = (mark or "").partition(" ")
         for attempt in range(_ATTEMPTS):
             try:
-                size_bytes, data = store.get_bytes_within(key, max_bytes=max_bytes, etag=etag)
-                return FetchedImage(size_bytes=size_bytes, data=data)
+                size_bytes, data = store.get_bytes_within(key, max_bytes=max_bytes, etag=etag or None)
+                if recorded_size in ("", str(size_bytes)):
+                    return FetchedImage(size_bytes=size_bytes, data=data)
+                return FetchedImage(fault=_CHANGED.format(mark), changed=True)
             except ObjectChangedError:
-                return FetchedImage(fault=f"is not the object that was recorded ({mark}) any more", changed=True)
+                return FetchedImage(fault=_CHANGED.format(mark), changed=True)
             except StorageError as error:
                 fault = self._fault(error, bucket=bucket)
                 if fault is not None:
