@@ -10,12 +10,12 @@ import pytest
 
 from spark_jobs.candidate_batches import judged_rows_schema
 from spark_jobs.image_profiles import JudgedImage
-from spark_jobs.image_uris import ImagePlaces
-from spark_jobs.item_files import Row
-from spark_jobs.item_rows import judge_rows
 from spark_jobs.profile_workers import _with_profiles
-from spark_jobs.row_errors import at_row
 from vitrine.catalogs import Catalog
+from vitrine.deliveries.image_uris import ImagePlaces
+from vitrine.deliveries.item_files import Row
+from vitrine.deliveries.item_rows import judge_rows
+from vitrine.deliveries.row_errors import at_row
 from vitrine.errors import ImageError, StorageError, UnforeseenError, VitrineError
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
