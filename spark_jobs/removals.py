@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from vitrine.contracts.datasets import Manifest
 from vitrine.errors import GateError
@@ -148,8 +149,7 @@ def _alive(manifest: Manifest) -> int:
 def _least_items(days: _Days, replaced: Manifest | None, *, enough: float) -> int:
     """Returns how many items the head has at least: what a day brought, less all deletions since; stops at `enough`."""
     least = deleted = 0
-    newest = [replaced] if replaced is not None else []
-    for manifest in (day for part in (newest, days) for day in part):
+    for manifest in chain([] if replaced is None else [replaced], days):
         least = max(least, _alive(manifest) - deleted)
         if least >= enough or manifest.full:
             break

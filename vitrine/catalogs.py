@@ -189,7 +189,8 @@ def _with_space(path: Path, declared: Catalog, catalog: Catalog) -> str:
     """
     changed = declared.model_copy(update={"space": catalog.space, "dimension": catalog.dimension})
     body = changed.model_dump(include={"space", "dimension"}, exclude_defaults=True)
-    lines, inside = [], False
+    lines: list[str] = []
+    inside = False
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("    "):
             inside = re.fullmatch(rf"  {re.escape(catalog.catalog_id)}:\s*", line) is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,15 +187,19 @@ def _open_engine(
         opened = OpenVinoEngine(folder, precision=precision, threads=threads, cache_dir=compiled_dir)
         _check(opened, folder)
         return opened
-    with tempfile.TemporaryDirectory(prefix="vitrine-convert-") if cache_dir is None else nullcontext() as scratch:
-        from vitrine.encoder.conversion import convert_once
+    if cache_dir is not None:
+        return _converted(folder, cache_dir / "converted" / fingerprint, precision, threads, compiled_dir)
+    with tempfile.TemporaryDirectory(prefix="vitrine-convert-") as scratch:  # of no folder of ours that could be swept
+        return _converted(folder, Path(scratch) / "converted", precision, threads, None)
 
-        # Without a cache nothing is kept, and there is no folder of ours that could be swept.
-        into = cache_dir / "converted" / fingerprint if cache_dir is not None else Path(str(scratch)) / "converted"
-        convert_once(folder, into)
-        opened = OpenVinoEngine(into, precision=precision, threads=threads, cache_dir=compiled_dir)
-        _check(opened, into)
-        return opened
+
+def _converted(folder: Path, into: Path, precision: Precision, threads: int, compiled_dir: Path | None) -> Engine:
+    from vitrine.encoder.conversion import convert_once
+
+    convert_once(folder, into)
+    opened = OpenVinoEngine(into, precision=precision, threads=threads, cache_dir=compiled_dir)
+    _check(opened, into)
+    return opened
 
 
 def _check(engine: Engine, folder: Path) -> None:
