@@ -71,7 +71,7 @@ def test_what_is_there_already_is_taken_also_by_its_fingerprint(tiny: Path, tmp_
         assert (found / "mark").exists()
 
 
-@pytest.mark.parametrize("asked", ["bootstrap", "0123456789abcdef0123", "scratch:{tiny}", "{other}"])
+@pytest.mark.parametrize("asked", ["bootstrap", "0123456789abcdef0123", "{other}"])
 def test_a_folder_that_holds_another_base_model_is_refused(asked: str, tiny: Path, tmp_path: Path) -> None:
     bring_base_model(str(tiny), tmp_path / "base")
     other = bring_base_model(f"scratch:{tiny}", tmp_path / "other", seed=9)
