@@ -21,7 +21,7 @@ from PIL import AvifImagePlugin
 
 from vitrine.errors import ImageError
 from vitrine.image_decoding import decode_here, header_here, too_much_memory
-from vitrine.picture_work.decoder_process import Request
+from vitrine.picture_work.decoder_process import READY, Request
 
 _LOOK_EVERY_S = 5.0
 _AVIF_THREADS = 2  # each takes up to 80 MB of address space, and Pillow would start one for each core
@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent decides
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with socket.socket(fileno=descriptor) as requests:
+        requests.send(READY)
         while True:
             readable, _, _ = select.select([requests], [], [], _LOOK_EVERY_S)
             if not readable:

@@ -17,8 +17,12 @@ from typing import Any
 from PIL import Image
 
 from vitrine.contracts.items import Reason
-from vitrine.errors import ImageError
+from vitrine.errors import DecodersBusyError, ImageError
 
+READY = b"ready"
+"""What a decoder process says first."""
+
+_START_S = 300.0
 _WALL_SHARE = 10.0  # a busy machine gives a process a tenth of its time
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KEPT_BYTES = 16_000_000
@@ -60,7 +64,11 @@ class EndedError(Exception):
 
 
 class DecoderProcess:
-    """One process, and the memory that is shared with it."""
+    """One process, and the memory that is shared with it.
+
+    Raises:
+        DecodersBusyError: it does not start, which is no picture's fault.
+    """
 
     def __init__(self, niceness: int) -> None:
         self._memory = os.memfd_create("vitrine-picture")
@@ -88,6 +96,21 @@ class DecoderProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+            )
+
+        self._wait_ready()
+
+    def _wait_ready(self) -> None:
+        self._socket.settimeout(_START_S)
+        try:
+            ready = self._socket.recv(_MESSAGE_BYTES)
+        except OSError:
+            ready = b""
+        if ready != READY:
+            self.end()
+            raise DecodersBusyError(
+                f"a decoder process of {sys.executable} did not start (status {self._process.returncode}); run "
+                "`python -m vitrine.picture_work.decoder` there to see why: it should ask for arguments"
             )
 
     def is_alive(self) -> bool:

@@ -56,7 +56,7 @@ class Decoders:
 
         Raises:
             ImageError: what the decoder says; or it took more than `cpu_s` or its memory, or crashed.
-            DecodersBusyError: too many pictures wait already.
+            DecodersBusyError: too many pictures wait already, or no process can be started.
         """
         request = Request(
             size_bytes=len(data),

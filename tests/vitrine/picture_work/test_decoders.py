@@ -123,6 +123,15 @@ def test_a_picture_that_was_accepted_is_not_refused_by_counting(decoders: Decode
     assert decode_image(many, work=WorkLimit(60.0, None, decoders)).size == (64, 48)
 
 
+def test_a_decoder_process_that_does_not_start_blames_no_picture(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with pytest.raises(DecodersBusyError, match=r"a decoder process of /bin/false did not start \(status 1\)"):
+        decode_image(AVIF, work=limit(decoders))
+
+
 def test_pictures_that_find_no_place_are_told_to_come_again(decoders: Decoders) -> None:
     results: list[str] = []
 
