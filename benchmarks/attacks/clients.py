@@ -29,7 +29,7 @@ _CUT = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunk
 def main() -> int:
     """Runs all of them at once; returns 1 when one of these promises was not kept."""
     limits = {"VITRINE_SEARCH_WRITE_TIMEOUT_S": str(_TIMEOUT_S), "VITRINE_SEARCH_BODY_TIMEOUT_S": str(_TIMEOUT_S)}
-    with search_tier(**limits) as tier, ExitStack() as opened:
+    with search_tier(encoded=False, **limits) as tier, ExitStack() as opened:
         bad = [opened.enter_context(closing(_connect(tier.port, _HEAD))) for _ in range(SLOW)]
         bad += [opened.enter_context(closing(_connect(tier.port, _BODY))) for _ in range(SLOW)]
         good: list[str] = []

@@ -35,12 +35,12 @@ FOREIGN = (
 )
 OWN = ("localhost:{port}", "localhost", "127.0.0.1:{port}", "[::1]:{port}", "LOCALHOST:{port}")
 ORIGINS = ("https://evil.example", "null", "http://localhost:1", "http://localhost.evil.example:{port}")
-_FORM = b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\nred\r\n--x--\r\n'
+_FORM = b'--x\r\nContent-Disposition: form-data; name="item_id"\r\n\r\nitem/3\r\n--x--\r\n'
 
 
 def main() -> int:
     """Asks by every name and from every origin; returns 1 when a wrong one was answered or a right one refused."""
-    with search_tier() as tier:
+    with search_tier(encoded=False) as tier:
         port = tier.port
         wrong = [(path, host.format(port=port)) for path in PATHS for host in FOREIGN]
         wrong += [(f"http://{host.format(port=port) or 'evil.example'}{path}", "localhost") for path, host in wrong[:3]]

