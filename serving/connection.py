@@ -221,8 +221,8 @@ class Connection(asyncio.Protocol):
 
     def answer(self, head: bytes, body: bytes, *, ends: bool = False) -> None:
         """Writes an answer: its head without the empty line at the end, then its body."""
-        if self._transport is None:
-            return
+        if self._transport is None or self._transport.is_closing():
+            return  # the client is gone, or was cut off
         self.is_answering = False
         keeps_alive = self._keeps_answering and not ends and not self.front.is_ending
         keeps_alive = keeps_alive and not (self._is_ended and not self._waiting)
