@@ -1,9 +1,11 @@
-"""`python -m serving`: run a replica, and release, promote, roll back, pin and look at what is live."""
+"""`python -m serving`: run and stop a replica, and release, promote, roll back, pin and look at what is live."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
+import logging
+import os
 import sys
 
 from vitrine.errors import VitrineError
@@ -19,6 +21,12 @@ def main(arguments: list[str] | None = None) -> int:
             from serving.replica import run_replica
 
             run_replica(settings)
+            return _leave()
+        if options.command == "stop":
+            from serving.stopping import stop_replica
+
+            ended = stop_replica(settings)
+            print(f"replica {settings.replica_id}: " + (f"{ended} processes ended" if ended else "nothing ran"))
             return 0
         if options.command == "status":
             from serving.status import print_status
@@ -28,6 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     except VitrineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _leave() -> int:
+    """Ends the process at once, without waiting for downloads: the next life goes on with them."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def _control(settings: Settings, options: argparse.Namespace) -> int:
@@ -70,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run a search replica until SIGTERM")
+    commands.add_parser("stop", help="end this machine's search replica, also one that has lost its agent")
     status = commands.add_parser("status", help="what is live, on which replicas")
     status.add_argument("--catalog", help="one catalog instead of all")
     status.add_argument("--json", action="store_true", help="print JSON instead of lines")

@@ -1,7 +1,8 @@
 """The agent of a replica: reads the ledger, brings releases to this disk, and plans what the workers hold and serve.
 
 It decides by what it finds, not by what it did before: each round compares the ledger, the plan and the workers'
-reports, and takes the next step. Killed at any moment, it goes on from `plan.json`.
+reports, and takes the next step. Killed at any moment, it goes on from `plan.json`. Whatever takes long (downloads,
+hashing, deleting) is done by threads: no catalog's step waits for another's files.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import datetime
 import logging
 import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from serving.catalog_titles import CatalogTitles
 from serving.downloads import Downloads, ReleaseKey
@@ -24,15 +27,18 @@ from serving.replica_folder import (
     WorkerReport,
     other,
 )
+from serving.resuming import Resuming
 from serving.slot_reports import SlotReporter, SlotStatus, held_slots
 from serving.supervisor import Supervisor
 from serving.wanted_releases import Wanted, WantedReleases
-from vitrine.errors import ContractError, ReleaseError, VitrineError
+from vitrine.errors import ContractError
 from vitrine.ledger import Ledger, LivePointer
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
 log = logging.getLogger("vitrine.serving")
+
+_RESUME_POLL_S = 0.02
 
 
 class Agent:
@@ -55,47 +61,75 @@ class Agent:
         self._reporter = SlotReporter(ledger, settings.replica_id)
         self._downloads = Downloads(self._cache, object_store)
         self._wanted = WantedReleases(ledger)
-        self._is_pruning_due = False
+        self._is_pruning_due = True
+        self._deleter = ThreadPoolExecutor(1, thread_name_prefix="delete")
+        self._deleting: Future[None] | None = None
+        self._resuming = Resuming(self._cache, [])
         self._plan = Plan(default_catalog=settings.default_catalog)
 
     def resume(self) -> None:
-        """Takes up the plan of this replica's earlier life, as far as its releases are whole on this disk."""
+        """Takes up the plan of this replica's earlier life; what proves not to be whole on this disk leaves it later.
+
+        What a living worker holds ready was whole when it was loaded, and is not read again.
+        """
         try:
             plan = self._folder.read_plan()
         except ContractError as error:
             log.error("%s", error)
             plan = None
-        catalogs = {}
-        for catalog_id, catalog in (plan.catalogs if plan else {}).items():
-            slots = {slot: held for slot, held in catalog.slots.items() if self._is_whole(catalog_id, held.release_id)}
-            live = catalog.live if catalog.live in {held.release_id for held in slots.values()} else None
-            catalogs[catalog_id] = catalog.model_copy(update={"slots": slots, "live": live})
+        catalogs = dict(plan.catalogs) if plan else {}
         self._plan = Plan(default_catalog=self._settings.default_catalog, catalogs=catalogs)
-        self._folder.forget_reports()
         self._folder.write_plan(self._plan)
+        held = {(name, slot.release_id) for name, catalog in catalogs.items() for slot in catalog.slots.values()}
+        proven = {
+            (catalog_id, slot.release_id)
+            for report in self._current_reports()
+            for catalog_id, slots in report.slots.items()
+            for slot in slots.values()
+            if slot.state == "ready"
+        }
+        self._resuming = Resuming(self._cache, held - proven)
         for catalog_id, catalog in catalogs.items():
             if catalog.live:
                 log.info("catalog %s: resuming release %s from this disk", catalog_id, catalog.live)
+
+    def finish_resuming(self, ended: threading.Event) -> None:
+        """Waits until all that lies on this disk since an earlier life was looked through, or the replica ends."""
+        while not self._resuming.is_done and not ended.wait(_RESUME_POLL_S):
+            self._drop_broken()
+        self._folder.write_plan(self._plan)
+
+    def stop(self) -> None:
+        """Lets go of all that is under way; the next life of this replica goes on with it."""
+        self._resuming.stop()
+        self._downloads.stop()
+        self._deleter.shutdown(wait=False, cancel_futures=True)
 
     def round(self) -> None:
         """Compares what should be with what is, and takes the next steps."""
         self._wanted.refresh()
         before = self._plan
+        self._drop_broken()
         ready = self._ready_by_workers()
         self._collect_load_failures()
         for catalog_id, wanted in self._wanted.by_catalog.items():
-            self._advance(catalog_id, wanted, ready)
+            if not self._resuming.is_checking(catalog_id):
+                self._advance(catalog_id, wanted, ready)
         self._apply_titles()
         if self._plan != before:
             self._folder.write_plan(self._plan)
             self._is_pruning_due = True
-        if self._downloads.forget_withdrawn(self._wanted.keys()):
+        if self._wanted.ledger_reachable and self._downloads.stop_withdrawn(self._wanted.keys()):
             self._is_pruning_due = True
-        # Half of a release that is coming belongs to no release yet.
-        if self._is_pruning_due and self._downloads.is_idle():
-            self._is_pruning_due = False
-            self._prune()
+        self._tidy()
         self._report()
+
+    def _drop_broken(self) -> None:
+        for catalog_id, release_id in self._resuming.broken():
+            catalog = self._plan.catalogs[catalog_id]
+            slots = {slot: held for slot, held in catalog.slots.items() if held.release_id != release_id}
+            live = None if catalog.live == release_id else catalog.live
+            self._put(catalog_id, catalog.model_copy(update={"slots": slots, "live": live}))
 
     def _advance(self, catalog_id: str, wanted: Wanted, ready: dict[tuple[str, str], bool]) -> None:
         """Takes the next step of one catalog: flip, load, or nothing."""
@@ -157,15 +191,10 @@ class Agent:
                     self._put(catalog_id, catalog.model_copy(update={"slots": left}))
 
     def _retry_live(self, key: ReleaseKey, catalog: CatalogPlan, slot: Slot, detail: str) -> None:
-        failure = self._downloads.failure(key)
-        if failure is not None and failure.is_recent:
+        """Has fetched what is wrong with a live release on this disk, and then asks the workers to try again."""
+        if not self._downloads.advance(key, None):
             return
-        self._downloads.fail(key, detail, None)
-        try:
-            self._downloads.repair(key)
-        except (VitrineError, OSError) as error:
-            self._downloads.fail(key, f"{detail}; and fetching it again: {error}", None)
-            return
+        self._downloads.fail(key, detail, None)  # should it fail again, not at once
         held = SlotPlan(release_id=key[1], attempt=catalog.slots[slot].attempt + 1)
         self._put(key[0], catalog.model_copy(update={"slots": {**catalog.slots, slot: held}}))
 
@@ -179,13 +208,21 @@ class Agent:
                 self._put(catalog_id, catalog.model_copy(update={"title": title, "description": description}))
 
     def _current_reports(self) -> list[WorkerReport]:
-        pids = self._supervisor.pids()
-        return [report for report in self._folder.read_workers() if pids.get(report.index) == report.pid]
+        workers = self._supervisor.workers()
+        try:
+            reports = self._folder.read_workers()
+        except ContractError as error:  # of a worker of newer code, which is being replaced
+            log.warning("%s", error)
+            return []
+        return [report for report in reports if workers.get(report.index) == report.identity]
+
+    def _is_complete(self, reports: list[WorkerReport]) -> bool:
+        return {report.index for report in reports} >= set(range(self._settings.search_workers))
 
     def _ready_by_workers(self) -> dict[tuple[str, str], bool]:
         """Says of each planned release whether every worker holds it ready."""
         reports = self._current_reports()
-        complete = len(reports) == self._settings.search_workers
+        complete = self._is_complete(reports)
         ready = {}
         for catalog_id, catalog in self._plan.catalogs.items():
             for slot, planned in catalog.slots.items():
@@ -198,8 +235,9 @@ class Agent:
     def _report(self) -> None:
         """Tells the ledger what the slots hold, and the workers what the ledger says."""
         ready = self._ready_by_workers()
-        serving = [report.serving for report in self._current_reports()]
-        complete = len(serving) == self._settings.search_workers
+        reports = self._current_reports()
+        serving = [report.serving for report in reports]
+        complete = self._is_complete(reports)
         problems = {}
         for catalog_id, wanted in self._wanted.by_catalog.items():
             catalog = self._plan.catalogs.get(catalog_id)
@@ -214,9 +252,14 @@ class Agent:
             idle: Slot = other(live_slot) if live_slot else SLOTS[0]
             for release_id in wanted.release_ids:
                 failure = self._downloads.failure((catalog_id, release_id))
-                if self._downloads.is_fetching((catalog_id, release_id)):
+                if catalog is not None and (slot := catalog.slot_of(release_id)) is not None:
+                    is_mended = self._downloads.is_fetching((catalog_id, release_id))
+                    if is_mended and statuses[slot].state == "loading":
+                        statuses[slot] = SlotStatus(release_id, "loading", "downloading")
+                        problems[catalog_id] = "it is downloaded again, since a worker cannot load it"
+                elif self._downloads.is_fetching((catalog_id, release_id)):
                     statuses[idle] = SlotStatus(release_id, "loading", "downloading")
-                elif failure is not None and (catalog is None or catalog.slot_of(release_id) is None):
+                elif failure is not None:
                     # A failure of an earlier request says nothing about this one.
                     if release_id != wanted.staged or failure.requested_at == wanted.requested_at:
                         statuses[idle] = SlotStatus(release_id, "failed", failure.detail)
@@ -236,21 +279,27 @@ class Agent:
             )
         )
 
-    def _is_whole(self, catalog_id: str, release_id: str) -> bool:
-        try:
-            self._cache.check(catalog_id, release_id)
-        except (ReleaseError, OSError) as error:
-            log.error("%s", error)
-            return False
-        return True
+    def _tidy(self) -> None:
+        """Takes out of the cache what nobody needs, at once, and has it deleted by and by."""
+        if self._deleting is not None and self._deleting.done():
+            if error := self._deleting.exception():
+                log.error("the cache cannot be pruned: %s", error)
+            self._deleting = None
+        # What lies on this disk counts for nothing before the ledger was heard, and before it was looked through.
+        if not self._is_pruning_due or self._deleting is not None or not self._resuming.is_done:
+            return
+        if not self._wanted.has_been_heard:
+            return
+        self._is_pruning_due = False
+        self._prune()
+        self._deleting = self._deleter.submit(self._cache.delete_removed)
 
     def _prune(self) -> None:
         """Keeps what is live, what was before it, what is held and what comes; removes the rest."""
-        keep = set()
+        keep = self._wanted.keys()
         for catalog_id, catalog in self._plan.catalogs.items():
-            wanted = self._wanted.of(catalog_id)
             held = {planned.release_id for planned in catalog.slots.values()}
-            keep |= {(catalog_id, name) for name in {*held, catalog.live, catalog.previous, wanted.staged} if name}
+            keep |= {(catalog_id, name) for name in {*held, catalog.live, catalog.previous} if name}
         for report in self._current_reports():
             keep |= {(name, held.release_id) for name, slots in report.slots.items() for held in slots.values()}
         try:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import datetime
 import logging
+import threading
 import time
 from collections.abc import Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from serving.release_cache import CachedRelease, ReleaseCache
-from vitrine.errors import VitrineError
+from vitrine.errors import ReleaseError, VitrineError
 from vitrine.storage import ObjectStore
 
 log = logging.getLogger("vitrine.serving")
 
 RETRY_S = 5.0  # a live release that cannot be loaded is tried again this often
+_THREADS = 8  # they wait for the object store nearly all of the time
 
 ReleaseKey = tuple[str, str]
 """(catalog_id, release_id)"""
+
+
+class WithdrawnError(ReleaseError):
+    """Nobody waits for this release any more."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +41,26 @@ class Failure:
         return time.monotonic() - self.at <= RETRY_S
 
 
+@dataclass(frozen=True)
+class _Fetching:
+    future: Future[CachedRelease]
+    withdrawn: threading.Event
+
+
 class Downloads:
     """Fetches releases in threads; `advance` is called until a release is there."""
 
     def __init__(self, cache: ReleaseCache, object_store: ObjectStore) -> None:
         self._cache = cache
         self._object_store = object_store
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="download")
-        self._fetching: dict[ReleaseKey, Future[CachedRelease]] = {}
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="download")
+        self._fetching: dict[ReleaseKey, _Fetching] = {}
         self._failures: dict[ReleaseKey, Failure] = {}
 
     def advance(self, key: ReleaseKey, requested_at: datetime.datetime | None) -> bool:
         """Begins or goes on fetching a release; tells, once, that it has arrived.
+
+        What lies on this disk and is right is not fetched again, so this also mends a release.
 
         Args:
             key: which release.
@@ -55,43 +69,43 @@ class Downloads:
         fetching = self._fetching.get(key)
         if fetching is None:
             if self._may_try(key, requested_at):
-                self._failures.pop(key, None)
                 log.info("catalog %s: fetching release %s", *key)
-                self._fetching[key] = self._threads.submit(self._cache.fetch, *key, self._object_store)
+                self._fetching[key] = self._begin(key)
             return False
-        if not fetching.done():
+        if not fetching.future.done():
             return False
         del self._fetching[key]
         try:
-            fetching.result()
+            fetching.future.result()
+        except WithdrawnError:
+            return False  # and asked for again meanwhile: the next call begins anew
         except (VitrineError, OSError) as error:
             self.fail(key, f"download: {error}", requested_at)
             return False
+        self._failures.pop(key, None)
         return True
 
-    def repair(self, key: ReleaseKey) -> None:
-        """Fetches at once what is wrong with a release on this disk.
+    def stop_withdrawn(self, wanted: Set[ReleaseKey]) -> bool:
+        """Stops what nobody asks for any more; tells whether any of it has ended."""
+        ended = False
+        for key, fetching in list(self._fetching.items()):
+            if key in wanted:
+                continue
+            fetching.withdrawn.set()
+            if fetching.future.done():
+                del self._fetching[key]
+                log.info("catalog %s: release %s was withdrawn while it was fetched", *key)
+                ended = True
+        return ended
 
-        Raises:
-            VitrineError, OSError: it cannot be fetched.
-        """
-        self._cache.fetch(*key, self._object_store)
-
-    def forget_withdrawn(self, wanted: Set[ReleaseKey]) -> bool:
-        """Lets go of what has ended and nobody asks for any more; tells whether there was any."""
-        withdrawn = [key for key, fetching in self._fetching.items() if key not in wanted and fetching.done()]
-        for key in withdrawn:
-            del self._fetching[key]
-            log.info("catalog %s: release %s was withdrawn while it was fetched", *key)
-        return bool(withdrawn)
+    def stop(self) -> None:
+        """Stops everything."""
+        self.stop_withdrawn(set())
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def is_fetching(self, key: ReleaseKey) -> bool:
         """Whether a release is on its way."""
         return key in self._fetching
-
-    def is_idle(self) -> bool:
-        """Whether nothing is on its way."""
-        return not self._fetching
 
     def fail(self, key: ReleaseKey, detail: str, requested_at: datetime.datetime | None) -> None:
         """Remembers that a release could not be brought or loaded."""
@@ -101,6 +115,16 @@ class Downloads:
     def failure(self, key: ReleaseKey) -> Failure | None:
         """Returns why a release could not be staged, if it could not."""
         return self._failures.get(key)
+
+    def _begin(self, key: ReleaseKey) -> _Fetching:
+        withdrawn = threading.Event()
+
+        def check() -> None:
+            if withdrawn.is_set():
+                raise WithdrawnError(f"catalog {key[0]}: release {key[1]} was withdrawn while it was fetched")
+
+        store = self._object_store.interruptible(check)
+        return _Fetching(self._threads.submit(self._cache.fetch, *key, store), withdrawn)
 
     def _may_try(self, key: ReleaseKey, requested_at: datetime.datetime | None) -> bool:
         failure = self._failures.get(key)

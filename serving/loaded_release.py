@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Encoders:
         self._settings = settings
         self._compiled_folder = compiled_folder
         self._loaded: weakref.WeakValueDictionary[str, Encoder] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()  # two catalogs that come at once share one encoder, not two
 
     def load(self, folder: Path, fingerprint: str) -> Encoder:
         """Returns the encoder that lies in `folder`.
@@ -49,19 +51,20 @@ class Encoders:
         Raises:
             EncoderError: it cannot be loaded, or fails its checks.
         """
-        encoder = self._loaded.get(fingerprint)
-        if encoder is None:
-            encoder = load_encoder(
-                folder,
-                engine=self._settings.inference_engine,
-                device=self._settings.inference_device,
-                precision=self._settings.inference_precision,
-                cache_dir=self._compiled_folder,
-                threads=self._settings.inference_threads,
-                batch_size=1,
-            )
-            self._loaded[fingerprint] = encoder
-        return encoder
+        with self._lock:
+            encoder = self._loaded.get(fingerprint)
+            if encoder is None:
+                encoder = load_encoder(
+                    folder,
+                    engine=self._settings.inference_engine,
+                    device=self._settings.inference_device,
+                    precision=self._settings.inference_precision,
+                    cache_dir=self._compiled_folder,
+                    threads=self._settings.inference_threads,
+                    batch_size=1,
+                )
+                self._loaded[fingerprint] = encoder
+            return encoder
 
 
 def load_release(cached: CachedRelease, encoders: Encoders) -> LoadedRelease:

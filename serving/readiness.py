@@ -1,10 +1,21 @@
-"""Whether this replica serves what is live, by the reports of all its workers."""
+"""Whether this replica serves what is live, by what its workers report and by what the system says of them."""
 
 from __future__ import annotations
 
-from serving.replica_folder import ReplicaFolder
+import os
+import time
+from typing import Literal
+
+from serving.process_lock import lock_holder
+from serving.pulse import last_pulse
+from serving.replica_folder import ReplicaFolder, WorkerReport
 from vitrine.contracts.search import Readiness, WorkerHealth
 from vitrine.errors import ContractError
+from vitrine.process_table import state_of
+
+SILENT_S = 5.0
+
+WorkerState = Literal["running", "stopped", "silent", "gone"]
 
 
 def read_readiness(folder: ReplicaFolder) -> Readiness:
@@ -14,15 +25,23 @@ def read_readiness(folder: ReplicaFolder) -> Readiness:
     except ContractError as error:
         return _readiness(folder, [str(error)], {}, False, [])
     workers = [
-        WorkerHealth(index=report.index, pid=report.pid, accepting=report.accepting, releases=dict(report.serving))
+        WorkerHealth(
+            index=report.index,
+            pid=report.pid,
+            accepting=report.accepting,
+            state=_state(folder, report),
+            releases=dict(report.serving),
+        )
         for report in reports
     ]
     if agent is None:
         return _readiness(folder, ["the agent has not looked at the ledger yet"], {}, False, workers)
     reasons = []
-    accepting = sum(worker.accepting for worker in workers)
+    accepting = sum(worker.accepting and worker.state == "running" for worker in workers)
     if accepting < agent.workers:
-        reasons.append(f"{accepting} of {agent.workers} workers accept requests")
+        unable = [f"worker {worker.index} (process {worker.pid}) is {worker.state}" for worker in workers]
+        unable = [said for said, worker in zip(unable, workers, strict=True) if worker.state != "running"]
+        reasons.append("; ".join([f"{accepting} of {agent.workers} workers accept requests", *unable]))
     for catalog_id, release_id in sorted(agent.live.items()):
         behind = [worker for worker in workers if worker.releases.get(catalog_id) != release_id]
         if behind:
@@ -34,12 +53,29 @@ def read_readiness(folder: ReplicaFolder) -> Readiness:
     return _readiness(folder, reasons, dict(agent.live), agent.ledger_reachable, workers)
 
 
+def _state(folder: ReplicaFolder, report: WorkerReport) -> WorkerState:
+    if report.pid == os.getpid():
+        return "running"  # it is the one that says so
+    letter = state_of(report.identity)
+    if not letter:
+        return "gone"
+    if letter in ("T", "t"):
+        return "stopped"
+    pulse = last_pulse(folder.worker_pulse(report.index)) if report.accepting else None
+    return "silent" if pulse is not None and time.time() - pulse / 1e9 > SILENT_S else "running"
+
+
 def _readiness(
     folder: ReplicaFolder, reasons: list[str], live: dict[str, str], ledger: bool, workers: list[WorkerHealth]
 ) -> Readiness:
+    holder = lock_holder(folder.lock)
+    agent: Literal["running", "stopped", "gone"] = "gone"
+    if holder is not None:
+        agent = "stopped" if state_of(holder) in ("T", "t") else "running"
     return Readiness(
         status="not ready" if reasons else "ready",
         replica_id=folder.replica_id,
+        agent=agent,
         reasons=reasons,
         live=live,
         ledger="reachable" if ledger else "unreachable",

@@ -1,9 +1,12 @@
 """A replica's folder: how the agent and its worker processes tell each other things.
 
-    lock                   held by the agent while it lives
+    lock                   held by the agent while it lives (`serving/process_lock.py`)
     plan.json              what every worker should hold and serve; written by the agent, also the replica's memory
     agent.json             what the agent knows of the ledger
     workers/<index>.json   what each worker holds and serves
+    workers/<index>.lock   held by the worker while it lives; notes what it was made of
+    workers/<index>.sock   where it lends the listening socket to the next agent
+    workers/<index>.pulse  touched while it can answer
     cache/                 releases as downloaded, checked by SHA-256
     images/                pictures as served, least recently used ones removed
     metrics/               counters of all workers
@@ -14,6 +17,7 @@ Files are written beside and renamed, so a reader never sees half of one.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -21,6 +25,7 @@ from pydantic import ConfigDict, Field
 
 from vitrine.contracts.document import Document
 from vitrine.errors import ContractError
+from vitrine.process_table import ProcessIdentity
 
 Slot = Literal["blue", "green"]
 SlotState = Literal["loading", "ready", "failed"]
@@ -90,9 +95,15 @@ class WorkerReport(_Note):
 
     index: int
     pid: int
+    started: str = ""
     accepting: bool
     slots: dict[str, dict[Slot, SlotReport]] = Field(default_factory=dict)
     serving: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        """The process that reports."""
+        return ProcessIdentity(self.pid, self.started)
 
 
 class AgentReport(_Note):
@@ -115,13 +126,32 @@ class ReplicaFolder:
         self.images = self.path / "images"
         self.metrics = self.path / "metrics"
         self.lock = self.path / "lock"
+        self._workers = self.path / "workers"
         self._plan = self.path / "plan.json"
         self._agent = self.path / "agent.json"
 
     def make(self) -> None:
-        """Makes the folders."""
-        for folder in (self.cache, self.images, self.metrics, self.path / "workers"):
+        """Makes the folders; only this user gets into those of the workers, whose sockets lie there."""
+        for folder in (self.cache, self.images, self.metrics):
             folder.mkdir(parents=True, exist_ok=True)
+        self._workers.mkdir(exist_ok=True)
+        self._workers.chmod(0o700)
+
+    def worker_indexes(self) -> list[int]:
+        """Returns the index of every worker that ever ran in this folder."""
+        return sorted(int(path.stem) for path in self._workers.glob("*.lock") if path.stem.isdigit())
+
+    def worker_lock(self, index: int) -> Path:
+        """The lock that a worker holds."""
+        return self._workers / f"{index}.lock"
+
+    def worker_socket(self, index: int) -> Path:
+        """Where a worker lends the listening socket."""
+        return self._workers / f"{index}.sock"
+
+    def worker_pulse(self, index: int) -> Path:
+        """What a worker touches while it can answer."""
+        return self._workers / f"{index}.pulse"
 
     def read_plan(self) -> Plan | None:
         """Returns the plan, or None when there is none yet.
@@ -153,22 +183,27 @@ class ReplicaFolder:
 
     def read_workers(self) -> list[WorkerReport]:
         """Returns the report of every worker, by index; some may be of workers that have ended."""
-        reports = (_read(path, WorkerReport) for path in (self.path / "workers").glob("*.json"))
+        reports = (_read(path, WorkerReport) for path in self._workers.glob("[0-9]*.json"))
         return sorted((report for report in reports if report is not None), key=lambda report: report.index)
 
     def write_worker(self, report: WorkerReport) -> None:
         """Replaces a worker's report."""
-        _write(self.path / "workers" / f"{report.index}.json", report)
+        _write(self._workers / f"{report.index}.json", report)
 
     def forget_worker(self, index: int) -> None:
-        """Removes the report of a worker that ended."""
-        (self.path / "workers" / f"{index}.json").unlink(missing_ok=True)
+        """Removes what a worker that has ended left: its report and its pulse."""
+        for name in (f"{index}.json", f"{index}.pulse"):
+            (self._workers / name).unlink(missing_ok=True)
 
-    def forget_reports(self) -> None:
-        """Removes what the agent and the workers of an earlier life of this replica reported."""
+    def forget_agent(self) -> None:
+        """Removes what an agent of an earlier life of this replica reported."""
         self._agent.unlink(missing_ok=True)
-        for path in (self.path / "workers").glob("*.json"):
-            path.unlink(missing_ok=True)
+
+    def clear_scratch(self, *, living: Collection[int]) -> None:
+        """Removes the halves of files that killed processes left; those of processes that live stay."""
+        for path in (*self.path.glob(".*.json.*"), *self._workers.glob(".*.json.*")):
+            if path.suffix[1:].isdigit() and int(path.suffix[1:]) not in living:
+                path.unlink(missing_ok=True)
 
 
 def _read(path: Path, kind: type[D]) -> D | None:

@@ -33,12 +33,14 @@ class WantedReleases:
     Attributes:
         by_catalog: empty until the ledger answers for the first time.
         ledger_reachable: whether it answered when it was last asked.
+        has_been_heard: whether it has ever answered.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.by_catalog: dict[str, Wanted] = {}
         self.ledger_reachable = False
+        self.has_been_heard = False
 
     def refresh(self) -> None:
         """Asks the ledger; while it is away, its last word counts."""
@@ -51,7 +53,7 @@ class WantedReleases:
             return
         if not self.ledger_reachable:
             log.info("the ledger is reachable; live: %s", {name: pointers[name].release_id for name in pointers})
-        self.ledger_reachable = True
+        self.ledger_reachable = self.has_been_heard = True
         self.by_catalog = {
             catalog_id: Wanted(pointers.get(catalog_id), *stagings.get(catalog_id, (None, None)))
             for catalog_id in sorted({*pointers, *stagings})

@@ -1,4 +1,7 @@
-"""One worker process of a replica: loads what is live, then answers on the socket that the agent listens on."""
+"""One worker process of a replica: loads what is live, then answers on the replica's listening socket.
+
+It outlives its agent: it goes on answering from what it holds, and lends the socket to the agent that comes next.
+"""
 
 from __future__ import annotations
 
@@ -16,35 +19,51 @@ from pathlib import Path
 from typing import Any
 
 from serving.front import Front
+from serving.listening import BACKLOG, lend
 from serving.open_connections import Limits
+from serving.process_lock import ProcessLock
+from serving.pulse import AnswerWatch, start_pulse
 from serving.replica_folder import Plan, ReplicaFolder, WorkerReport
+from serving.specification import worker_specification
 from vitrine.errors import ContractError
+from vitrine.process_table import identify
 from vitrine.settings import Settings
 
 log = logging.getLogger("vitrine.serving")
 
 PLAN_POLL_S = 0.05
-BACKLOG = 1024
+PLACE_TAKEN = 75  # EX_TEMPFAIL: another process is this worker
 # One thread searches best; the others are for requests that wait on the object store for a picture.
 THREADS = 4
 PICTURE_THREADS = 2
 
+Accepting = Callable[[asyncio.AbstractEventLoop], None]
+"""Called once requests are answered, with the loop that answers them."""
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one worker until SIGTERM, or until its agent ends."""
+    """Runs one worker until SIGTERM; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m serving.worker", description=__doc__)
     parser.add_argument("--index", type=int, required=True)
     parser.add_argument("--listen-fd", type=int, required=True, help="the listening socket")
-    parser.add_argument("--life-fd", type=int, required=True, help="a pipe that closes when the agent ends")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format=f"worker {options.index}: %(message)s", stream=sys.stderr)
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)
-    threading.Thread(target=_end_with_agent, args=(options.life_fd,), daemon=True).start()
-    run_worker(Settings.from_environment(), index=options.index, listen_fd=options.listen_fd)
+    settings = Settings.from_environment()
+    folder = ReplicaFolder(settings.state_dir, settings.replica_id)
+    lock = ProcessLock(folder.worker_lock(options.index))
+    if not lock.acquire(worker_specification(settings)):
+        log.info("another process is worker %s of replica %s already", options.index, settings.replica_id)
+        return PLACE_TAKEN
+    folder.forget_worker(options.index)
+    os.set_inheritable(options.listen_fd, False)
+    # The server closes its own descriptor when it stops accepting; whoever borrows the socket may come later.
+    lend(socket.socket(fileno=os.dup(options.listen_fd)), folder.worker_socket(options.index))
+    run_worker(settings, folder, index=options.index, listen_fd=options.listen_fd)
     return 0
 
 
-def run_worker(settings: Settings, *, index: int, listen_fd: int) -> None:
+def run_worker(settings: Settings, folder: ReplicaFolder, *, index: int, listen_fd: int) -> None:
     """Loads, serves, and follows the plan."""
     import faiss
 
@@ -54,15 +73,14 @@ def run_worker(settings: Settings, *, index: int, listen_fd: int) -> None:
     from serving.worker_slots import WorkerSlots
 
     faiss.omp_set_num_threads(1)  # requests are the parallelism
-    folder = ReplicaFolder(settings.state_dir, settings.replica_id)
     slots = WorkerSlots(ReleaseCache(folder.cache), Encoders(settings, folder.path / "compiled" / str(index)))
     follower = _Follower(folder, slots, index=index)
     follower.load_what_is_live()
-    app = create_app(settings, slots=slots, folder=folder)
+    watch = AnswerWatch(create_app(settings, slots=slots, folder=folder), threads=THREADS)
     stopped = threading.Event()
     threading.Thread(target=follower.run, args=(stopped,), name="follow-plan", daemon=True).start()
     front = Front(
-        app,
+        watch,
         threads=THREADS,
         picture_threads=PICTURE_THREADS,
         max_body_bytes=settings.search_max_body_bytes,
@@ -70,7 +88,12 @@ def run_worker(settings: Settings, *, index: int, listen_fd: int) -> None:
         max_held_bytes=settings.search_max_held_bytes,
         limits=Limits(write_timeout_s=settings.search_write_timeout_s),
     )
-    _serve(front, listen_fd, accepting=follower.accept)
+
+    def begin(loop: asyncio.AbstractEventLoop) -> None:
+        start_pulse(folder.worker_pulse(index), loop, watch)
+        follower.accept()
+
+    _serve(front, listen_fd, accepting=begin)
     stopped.set()
 
 
@@ -84,6 +107,8 @@ class _Follower:
         self._stamp: tuple[int, int] | None = None
         self._plan: Plan | None = None
         self._accepting = False
+        me = identify(os.getpid())
+        self._started = me.started if me else ""
         self._reporting = threading.Lock()
 
     def load_what_is_live(self) -> None:
@@ -123,6 +148,7 @@ class _Follower:
                     WorkerReport(
                         index=self._index,
                         pid=os.getpid(),
+                        started=self._started,
                         accepting=self._accepting,
                         slots=self._slots.reports(),
                         serving=self._slots.serving(),
@@ -133,17 +159,17 @@ class _Follower:
             log.error("cannot report: %s", error)
 
 
-def _serve(front: Front, listen_fd: int, *, accepting: Callable[[], None]) -> None:
+def _serve(front: Front, listen_fd: int, *, accepting: Accepting) -> None:
     """Answers on an inherited socket until SIGTERM; requests in flight are finished.
 
-    One socket outlives every worker, so no connection is refused while a worker restarts.
+    One socket outlives every worker, and the agent, so no connection is refused while one of them restarts.
     """
     import uvloop
 
     uvloop.run(_answer_until_ended(front, listen_fd, accepting))
 
 
-async def _answer_until_ended(front: Front, listen_fd: int, accepting: Callable[[], None]) -> None:
+async def _answer_until_ended(front: Front, listen_fd: int, accepting: Accepting) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -151,18 +177,12 @@ async def _answer_until_ended(front: Front, listen_fd: int, accepting: Callable[
     front.open_connections.fit_to_open_files()
     server = await loop.create_server(front.connect, sock=socket.socket(fileno=listen_fd), backlog=BACKLOG)
     watch = asyncio.create_task(front.open_connections.watch())
-    accepting()
+    accepting(loop)
     await ended.wait()
     server.close()
     front.is_ending = True
     await front.open_connections.end()
     watch.cancel()
-
-
-def _end_with_agent(life_fd: int) -> None:
-    """Ends this process when the agent is gone, however it ended: its port must be free for the next one."""
-    os.read(life_fd, 1)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from vitrine.errors import VitrineError
 
 log = logging.getLogger("vitrine.serving")
 
+_LOADERS = 4  # searches go on meanwhile, on the same cores
+
 
 @dataclass(frozen=True)
 class ServingRelease:
@@ -75,8 +77,8 @@ class WorkerSlots:
         self._cache = cache
         self._encoders = encoders
         self._held: dict[str, dict[Slot, _Held]] = {}
-        # Loading is for a thread of its own, so that one catalog's long load never delays another's flip.
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        # Threads of their own, so that one catalog's long load delays neither another's flip nor its load.
+        self._loader = ThreadPoolExecutor(_LOADERS, thread_name_prefix="load")
 
     def step(self, plan: Plan) -> bool:
         """Does what can be done now towards the plan; tells whether the report changed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -252,8 +253,18 @@ class Settings(BaseModel):
     )
 
     # Search tier
-    search_urls: str = Field(
-        "", description="Base URLs of the search replicas, comma separated; empty means this machine's search port."
+    search_host: str = Field(
+        "127.0.0.1",
+        description="Address that a search replica listens on; an unspecified one (`0.0.0.0`, `::`) needs a URL, too.",
+        pattern=r"^[A-Za-z0-9.:_-]+$",
+    )
+    search_url: str | None = Field(
+        None,
+        description=(
+            "URL by which other machines reach this replica: whoever verifies a release asks there; empty: made of the "
+            "host and the port."
+        ),
+        pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
     )
     replica_id: str = Field(
         "replica-0",
@@ -356,10 +367,28 @@ class Settings(BaseModel):
         return result
 
     @property
-    def replica_urls(self) -> tuple[str, ...]:
-        """Base URLs of all search replicas, without trailing slashes."""
-        urls = [url.strip().rstrip("/") for url in self.search_urls.split(",") if url.strip()]
-        return tuple(urls) or (f"http://127.0.0.1:{self.search_port}",)
+    def advertised_search_url(self) -> str:
+        """The URL by which others reach this search replica, without a trailing slash.
+
+        Raises:
+            SettingsError: it listens on every address, and nobody says which of them others know.
+        """
+        if self.search_url is not None:
+            return self.search_url.rstrip("/")
+        if _is_unspecified(self.search_host):
+            raise SettingsError(
+                f"VITRINE_SEARCH_HOST={self.search_host} listens on every address of this machine, and none of them is "
+                "known to other machines; set VITRINE_SEARCH_URL to the URL by which they reach this replica"
+            )
+        host = f"[{self.search_host}]" if ":" in self.search_host else self.search_host
+        return f"http://{host}:{self.search_port}"
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return set(host) <= set("0.")  # short for 0.0.0.0
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -14,7 +14,12 @@ from typing import Any
 import httpx
 import sqlalchemy
 
+from serving.process_lock import lock_holder
+from serving.replica_folder import ReplicaFolder
+from serving.stopping import stop_replica
+from tests.waiting import wait_for
 from vitrine.ledger import Ledger
+from vitrine.process_table import ProcessIdentity, is_alive, send
 from vitrine.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +43,7 @@ class ReplicaProcess:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.url = f"http://127.0.0.1:{settings.search_port}"
+        self.url = f"http://{settings.search_host}:{settings.search_port}"
         self.folder = settings.state_dir / "replicas" / settings.replica_id
         self.log = settings.state_dir / f"{settings.replica_id}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -92,11 +97,25 @@ class ReplicaProcess:
         self._process.terminate()
         return self._process.wait(timeout=180)
 
-    def kill(self) -> None:
-        """Ends the agent with SIGKILL."""
+    def kill_agent(self) -> None:
+        """Ends the agent with SIGKILL; its workers go on."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(timeout=180)
+
+    def kill(self) -> None:
+        """Ends the agent and all workers with SIGKILL."""
+        workers = self.workers()
+        self.kill_agent()
+        for identity in workers.values():
+            send(identity, signal.SIGKILL)
+        wait_for(lambda: not any(map(is_alive, workers.values())), what="the end of the workers")
+
+    def workers(self) -> dict[int, ProcessIdentity]:
+        """The living workers by index, as the system knows them."""
+        folder = ReplicaFolder(self.settings.state_dir, self.settings.replica_id)
+        found = {index: lock_holder(folder.worker_lock(index)) for index in folder.worker_indexes()}
+        return {index: holder for index, holder in found.items() if holder is not None}
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -105,3 +124,4 @@ class ReplicaProcess:
         """Ends whatever is left of it."""
         if self.is_running():
             self.stop()
+        stop_replica(self.settings)

@@ -10,7 +10,6 @@ from tiny_release import publish_tiny_release
 from serving.agent import Agent
 from serving.replica_folder import ReplicaFolder
 from serving.supervisor import Supervisor
-from tests.free_ports import free_port
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -19,7 +18,7 @@ from vitrine.storage import ObjectStore
 def test_a_download_that_is_withdrawn_does_not_stop_the_pruning(
     tier_settings: Settings, tier_ledger: Ledger, object_store: ObjectStore, catalog_id: str
 ) -> None:
-    settings = tier_settings.model_copy(update={"search_port": free_port()})
+    settings = tier_settings
     folder = ReplicaFolder(settings.state_dir, settings.replica_id)
     folder.make()
     supervisor = Supervisor(settings, folder)

@@ -64,6 +64,31 @@ def test_a_line_of_the_env_file_that_is_no_assignment_is_named(tmp_path: Path) -
         Settings.from_environment({"VITRINE_STATE_DIR": str(tmp_path)})
 
 
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"VITRINE_SEARCH_HOST": "10.0.0.7", "VITRINE_SEARCH_PORT": "8001"}, "http://10.0.0.7:8001"),
+        ({"VITRINE_SEARCH_HOST": "fd00::7"}, "http://[fd00::7]:8000"),
+        ({"VITRINE_SEARCH_HOST": "0.0.0.0", "VITRINE_SEARCH_URL": "https://search/here/"}, "https://search/here"),
+    ],
+)
+def test_a_replica_announces_where_it_listens_unless_it_is_told_a_url(variables: dict[str, str], url: str) -> None:
+    assert Settings.from_environment(variables).advertised_search_url == url
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "0"])
+def test_a_replica_that_listens_everywhere_needs_a_url(host: str) -> None:
+    with pytest.raises(SettingsError, match="VITRINE_SEARCH_URL"):
+        _ = Settings.from_environment({"VITRINE_SEARCH_HOST": host}).advertised_search_url
+
+
+@pytest.mark.parametrize("url", ["search:8000", "http://user:secret@search", "ftp://search", "http://search/?a=b"])
+def test_an_announced_url_is_of_http_and_carries_no_login(url: str) -> None:
+    with pytest.raises(SettingsError, match="VITRINE_SEARCH_URL"):
+        Settings.from_environment({"VITRINE_SEARCH_URL": url})
+
+
 def test_the_settings_page_is_the_one_that_the_code_makes() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 

@@ -182,19 +182,27 @@ class Problem(ApiModel):
 
 
 class WorkerHealth(ApiModel):
-    """One worker process: what it serves of each catalog."""
+    """One worker process: what it serves of each catalog, and whether it can.
+
+    `stopped`: a signal holds it. `silent`: it has not shown for seconds that it can answer. `gone`: it has ended.
+    """
 
     index: int
     pid: int
     accepting: bool
+    state: Literal["running", "stopped", "silent", "gone"]
     releases: dict[str, str]
 
 
 class Readiness(ApiModel):
-    """Whether every worker serves the live release of every catalog that has one."""
+    """Whether every worker serves the live release of every catalog that has one.
+
+    `agent` is the process that brings releases and starts workers; they answer without it, too.
+    """
 
     status: Literal["ready", "not ready"]
     replica_id: str
+    agent: Literal["running", "stopped", "gone"]
     reasons: list[str]
     live: dict[str, str]
     ledger: Literal["reachable", "unreachable"]

@@ -10,7 +10,7 @@ import base64
 import functools
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -66,6 +66,7 @@ class ObjectStore:
         self._timeout_s = timeout_s
         self._max_attempts = max_attempts
         self._max_connections = max_connections
+        self._check: Callable[[], None] = _go_on
         self._opened: Any = None
         self._lock = threading.Lock()
 
@@ -83,6 +84,19 @@ class ObjectStore:
         other.__setstate__(self.__getstate__() | {"bucket": bucket})
         other._opened = self._client  # one client serves all buckets, and takes a third of a second to make
         return other
+
+    def interruptible(self, check: Callable[[], None]) -> ObjectStore:
+        """Returns the same bucket, which calls `check` for every piece of a file that `get_file` brings or hashes.
+
+        What `check` raises ends the download.
+        """
+        other = self.with_bucket(self.bucket)
+        other._check = check
+        return other
+
+    def check(self) -> None:
+        """Raises what `interruptible` was told to end the work by; nothing while it may go on."""
+        self._check()
 
     def ensure_bucket(self) -> None:
         """Makes the bucket when it is not there."""
@@ -140,8 +154,8 @@ class ObjectStore:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         with self._wrapped(key):
-            self._client.download_file(self.bucket, key, str(path))
-        if sha256 is not None and (found := file_sha256(path)) != sha256:
+            self._client.download_file(self.bucket, key, str(path), Callback=lambda _: self._check())
+        if sha256 is not None and (found := file_sha256(path, check=self._check)) != sha256:
             path.unlink()
             raise ObjectCorruptError(
                 f"s3://{self.bucket}/{key}: expected sha256 {sha256}, found {found}; "
@@ -261,6 +275,10 @@ class ObjectStore:
             ) from error
 
 
+def _go_on() -> None:
+    """Never ends any work."""
+
+
 def parse_s3_uri(uri: str) -> tuple[str, str]:
     """Splits `s3://bucket/key` into bucket and key.
 
@@ -274,12 +292,14 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     return parts.netloc, key
 
 
-def file_sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file, read in chunks."""
+def file_sha256(path: Path, *, check: Callable[[], None] | None = None) -> str:
+    """Returns the SHA-256 of a file; `check` is called for each piece of it, and what it raises ends the reading."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
+            if check is not None:
+                check()
     return digest.hexdigest()
 
 

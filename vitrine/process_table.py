@@ -1,0 +1,91 @@
+"""Processes of this machine, as /proc shows them: who one is, for ever, and what it is doing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process, for ever: a pid alone is used again by other programs.
+
+    Attributes:
+        pid: its number.
+        started: boot id and start time in clock ticks since that boot.
+    """
+
+    pid: int
+    started: str
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it started, on this boot."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(self.started.rpartition(":")[2]) / _TICKS_PER_S
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Returns who has this pid now, or None when nobody has (a zombie is nobody)."""
+    found = _read(pid)
+    return found[0] if found and found[1] not in "ZX" else None
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Tells whether this very process still runs."""
+    return identify(identity.pid) == identity
+
+
+def state_of(identity: ProcessIdentity) -> str:
+    """Returns the letter of proc_pid_stat(5) for its main thread, or nothing when the process is gone.
+
+    `T`: a signal (SIGSTOP) holds it. `t`: a debugger does. `R`: it runs, or waits for a core. `D`: it waits for a disk.
+    """
+    found = _read(identity.pid)
+    return found[1] if found and found[0] == identity and found[1] not in "ZX" else ""
+
+
+def thread_states(identity: ProcessIdentity) -> str:
+    """Returns the letters of all its threads, in no order; nothing when the process is gone."""
+    letters = []
+    try:
+        for thread in Path(f"/proc/{identity.pid}/task").iterdir():
+            letters.append(_fields(thread / "stat")[0])
+    except OSError:  # it, or a thread of it, ended meanwhile
+        pass
+    return "".join(letters) if is_alive(identity) else ""
+
+
+def send(identity: ProcessIdentity, number: signal.Signals) -> None:
+    """Sends a signal to a process if it is still the same one."""
+    try:
+        # A pidfd holds the process itself: between the check and the signal the pid cannot change hands.
+        handle = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if is_alive(identity):
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def _read(pid: int) -> tuple[ProcessIdentity, str] | None:
+    try:
+        fields = _fields(Path(f"/proc/{pid}/stat"))
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return ProcessIdentity(pid, f"{boot}:{fields[19]}"), fields[0]
+
+
+def _fields(path: Path) -> list[str]:
+    text = path.read_text()
+    # The name in brackets may hold blanks and brackets; fields count from the last one.
+    return text[text.rindex(")") + 2 :].split()
