@@ -54,10 +54,26 @@ def thread_states(identity: ProcessIdentity) -> str:
     letters = []
     try:
         for thread in Path(f"/proc/{identity.pid}/task").iterdir():
-            letters.append(_fields(thread / "stat")[0])
+            letters.append(stat_fields(thread / "stat")[0])
     except OSError:  # it, or a thread of it, ended meanwhile
         pass
     return "".join(letters) if is_alive(identity) else ""
+
+
+def boot_id() -> str:
+    """Returns what names this boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def stat_fields(path: Path) -> list[str]:
+    """Returns the fields of proc_pid_stat(5) from the third on, the state.
+
+    Raises:
+        OSError: the process, or the thread, is gone.
+    """
+    text = path.read_text()
+    # The name in brackets may hold blanks and brackets; fields count from the last one.
+    return text[text.rindex(")") + 2 :].split()
 
 
 def send(identity: ProcessIdentity, number: signal.Signals) -> None:
@@ -78,14 +94,7 @@ def send(identity: ProcessIdentity, number: signal.Signals) -> None:
 
 def _read(pid: int) -> tuple[ProcessIdentity, str] | None:
     try:
-        fields = _fields(Path(f"/proc/{pid}/stat"))
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        fields = stat_fields(Path(f"/proc/{pid}/stat"))
+        return ProcessIdentity(pid, f"{boot_id()}:{fields[19]}"), fields[0]
     except OSError:
         return None
-    return ProcessIdentity(pid, f"{boot}:{fields[19]}"), fields[0]
-
-
-def _fields(path: Path) -> list[str]:
-    text = path.read_text()
-    # The name in brackets may hold blanks and brackets; fields count from the last one.
-    return text[text.rindex(")") + 2 :].split()

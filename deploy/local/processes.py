@@ -15,24 +15,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitrine.process_table import (
+    ProcessIdentity,
+    boot_id,
+    identify,  # noqa: F401 - part of what this module offers
+    is_alive,
+    stat_fields,
+)
+
 # Not VITRINE_*: it is no setting, and it must never stand in the env file that people source.
 MARK = "_VITRINE_PLATFORM"
 # include/linux/sched.h; `flags` and `signal` are fields 9 and 31 of proc_pid_stat(5).
 _PF_EXITING = 0x4
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class ProcessIdentity:
-    """One process, for ever.
-
-    Attributes:
-        pid: its number.
-        started: boot id and start time in clock ticks since that boot.
-    """
-
-    pid: int
-    started: str
 
 
 @dataclass(frozen=True)
@@ -54,23 +49,12 @@ class ProcessRow:
     cpu_s: float
 
 
-def identify(pid: int) -> ProcessIdentity | None:
-    """Returns who has this pid now, or None when nobody has (a zombie is nobody)."""
-    row = _read_row(pid, _boot_id())
-    return None if row is None or row.is_zombie else row.identity
-
-
-def is_alive(identity: ProcessIdentity) -> bool:
-    """Tells whether this very process still runs."""
-    return identify(identity.pid) == identity
-
-
 def is_dying(identity: ProcessIdentity) -> bool:
     """Tells whether this process has ended or has been killed and has yet to leave.
 
     A killed process stays in the table until it was scheduled once more, which takes a while on a busy machine.
     """
-    row = _read_row(identity.pid, _boot_id())
+    row = _read_row(identity.pid, boot_id())
     return row is None or row.is_zombie or row.identity != identity or row.is_dying
 
 
@@ -190,24 +174,22 @@ def memory_bytes(identities: Iterable[ProcessIdentity]) -> int:
 
 
 def _rows_of(identities: Iterable[ProcessIdentity]) -> list[ProcessRow]:
-    boot = _boot_id()
+    boot = boot_id()
     rows = ((identity, _read_row(identity.pid, boot)) for identity in identities)
     return [row for identity, row in rows if row is not None and row.identity == identity]
 
 
 def _table() -> list[ProcessRow]:
-    boot = _boot_id()
+    boot = boot_id()
     rows = (_read_row(int(entry.name), boot) for entry in Path("/proc").iterdir() if entry.name.isdigit())
     return [row for row in rows if row is not None]
 
 
 def _read_row(pid: int, boot: str) -> ProcessRow | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        fields = stat_fields(Path(f"/proc/{pid}/stat"))
     except OSError:
         return None
-    # The name in brackets may hold blanks and brackets; fields count from the last one.
-    fields = text[text.rindex(")") + 2 :].split()
     state, parent, session, started = fields[0], int(fields[1]), int(fields[3]), fields[19]
     is_dying = bool(int(fields[6]) & _PF_EXITING or int(fields[28]) & 1 << (signal.SIGKILL - 1))
     identity = ProcessIdentity(pid, f"{boot}:{started}")
@@ -235,7 +217,3 @@ def _works_in(row: ProcessRow, folder: Path) -> bool:
         return Path(f"/proc/{row.identity.pid}/cwd").readlink().is_relative_to(folder)
     except OSError:
         return False
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
