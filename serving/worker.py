@@ -36,6 +36,7 @@ PLACE_TAKEN = 75  # EX_TEMPFAIL: another process is this worker
 # One thread searches best; the others are for requests that wait on the object store for a picture.
 THREADS = 4
 PICTURE_THREADS = 2
+DRAIN_S = 1.0
 
 Accepting = Callable[[asyncio.AbstractEventLoop], None]
 """Called once requests are answered, with the loop that answers them."""
@@ -181,6 +182,10 @@ async def _answer_until_ended(front: Front, listen_fd: int, accepting: Accepting
     await ended.wait()
     server.close()
     front.is_ending = True
+    # A client may have sent its next request on a connection that is idle here: it is answered, and told to leave.
+    deadline = loop.time() + DRAIN_S
+    while len(front.open_connections) and loop.time() < deadline:
+        await asyncio.sleep(0.02)
     await front.open_connections.end()
     watch.cancel()
 
