@@ -34,10 +34,10 @@ class OwnNames:
         port = str(settings.search_port)
         self._names: set[tuple[str, str | None]] = {(name, port) for name in _LOOPBACK}
         self._is_open = False
-        bound = getattr(settings, "search_host", None)
+        bound = settings.search_host
         if bound:
             self._names.add((_without_dot(bound), port))
-        advertised = getattr(settings, "search_url", None)
+        advertised = settings.search_url
         if advertised:
             self._names.add((_without_dot(urlsplit(advertised).hostname or ""), None))
         for entry in _entries(settings.search_hosts):
