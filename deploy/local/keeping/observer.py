@@ -108,11 +108,12 @@ def wait_for_answer(
     """
     observer = Observer(record, Patience(suspended_s=3.0))
     while not cancelled.is_set():
+        # First of all: for half a minute after its end Airflow calls a component healthy.
+        if processes.is_dying(record.leader):
+            return "has ended"
         found = observer.look(service, configuration, can_answer=can_answer())
         if found.answers:
             return None
-        if processes.is_dying(record.leader):
-            return "has ended"
         if found.hangs:
             return found.hangs
         processes.send(found.to_continue, SIGCONT)
