@@ -22,6 +22,7 @@ from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
 from vitrine.process_state import environment, environment_defaults
 from vitrine.scratch import swept_folder
+from vitrine.spark_configuration import open_context, spark_authentication
 
 _LOOPBACK = "127.0.0.1"
 _COLLECTIVE_TIMEOUT = timedelta(hours=1)  # the others wait while the first process validates
@@ -32,7 +33,7 @@ _SPARK = {
 }
 
 
-def train_distributed(work: TrainingWork, *, spark_master: str = "local[1]") -> None:
+def train_distributed(work: TrainingWork, *, spark_master: str = "local[1]", spark_secret: str | None = None) -> None:
     """Trains with `options.processes` processes and waits for them.
 
     On a local master they run on this machine. On a cluster each is a barrier task of its own, and `work.folder` lies
@@ -41,7 +42,8 @@ def train_distributed(work: TrainingWork, *, spark_master: str = "local[1]") -> 
     Raises:
         VitrineError: what a process raised, in its own words; that of the first one that failed.
     """
-    launch(run_process, work, options=work.options, words=work.folder / "processes", spark_master=spark_master)
+    words = work.folder / "processes"
+    launch(run_process, work, options=work.options, words=words, spark_master=spark_master, spark_secret=spark_secret)
 
 
 def run_process(work: TrainingWork) -> None:
@@ -56,6 +58,7 @@ def launch(
     options: TrainingOptions,
     words: Path,
     spark_master: str = "local[1]",
+    spark_secret: str | None = None,
 ) -> None:
     """Calls `function(*arguments)` in each process; both can be pickled.
 
@@ -73,7 +76,7 @@ def launch(
     shutil.rmtree(words, ignore_errors=True)
     words.mkdir(parents=True)
     local = spark_master.startswith("local")
-    with _importable(), _session(spark_master, scratch=words.parent / ".scratch"):
+    with _importable(), _session(spark_master, spark_secret, scratch=words.parent / ".scratch"):
         # On this machine each process takes the GPU of its own rank: Spark knows of none there.
         distributor = TorchDistributor(
             num_processes=options.processes, local_mode=local, use_gpu=not local and options.device != "cpu"
@@ -147,8 +150,9 @@ def _first_failure(words: Path, error: str) -> VitrineError:
 
 
 @contextmanager
-def _session(spark_master: str, *, scratch: Path) -> Iterator[None]:
+def _session(spark_master: str, secret: str | None, *, scratch: Path) -> Iterator[None]:
     """A Spark session whose driver keeps its temporary files below `scratch`; one that is active is used, and left."""
+    import pyspark
     from pyspark.sql import SparkSession
 
     if SparkSession.getActiveSession() is not None:
@@ -156,14 +160,13 @@ def _session(spark_master: str, *, scratch: Path) -> Iterator[None]:
         return
     local = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK}
     configuration = _SPARK | (local if spark_master.startswith("local") else {})
+    configuration |= spark_authentication(spark_master, secret=secret)
     with swept_folder(scratch, "spark") as folder:
         if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit started the JVM, in a folder of its own
             configuration["spark.driver.extraJavaOptions"] = f'-XX:-UsePerfData "-Djava.io.tmpdir={folder}"'
-        builder = SparkSession.builder.master(spark_master).appName("train")
-        for key, value in configuration.items():
-            builder = builder.config(key, value)
         with environment_defaults(PYSPARK_PYTHON=sys.executable):  # a session reads it once, for its workers
-            spark = builder.getOrCreate()
+            open_context(pyspark, master=spark_master, name="train", configuration=configuration, secret=secret)
+            spark = SparkSession.builder.getOrCreate()
         spark.sparkContext.setLogLevel("ERROR")
         try:
             yield

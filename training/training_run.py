@@ -15,6 +15,7 @@ from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError
 from vitrine.identity import content_id
 from vitrine.settings import Settings
+from vitrine.spark_configuration import spark_secret
 
 RECORD_FILE = "training.json"
 
@@ -93,7 +94,11 @@ def run_training(
     if options.processes == 1:
         train_in_process(work, single_place(options))
     else:
-        train_distributed(work, spark_master=settings.spark_master if settings is not None else "local[1]")
+        train_distributed(
+            work,
+            spark_master=settings.spark_master if settings is not None else "local[1]",
+            spark_secret=spark_secret(settings) if settings is not None else None,
+        )
     history = read_history(into / HISTORY_FILE)
     judged = [row for row in history if row.validation_recall_at_10 is not None]
     best = best_validated(judged)

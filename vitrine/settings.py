@@ -138,6 +138,13 @@ class Settings(BaseModel):
 
     # Spark
     spark_master: str = Field("local[*]", description="Spark master; a cluster's URL moves every Spark job there.")
+    spark_secret: SecretStr | None = Field(
+        None,
+        description=(
+            "`spark.authenticate.secret` of a standalone cluster: jobs prove themselves by it and encrypt what they "
+            "send. Empty: the cluster's own configuration decides. A local master makes a secret of its own."
+        ),
+    )
     spark_driver_memory: str = Field("1g", description="Memory of the Spark driver.")
     spark_executor_memory: str = Field("1g", description="Memory of one Spark executor.")
     spark_executor_tmp_dir: Path | None = Field(

@@ -1,15 +1,17 @@
 """How Spark is configured on this machine and on a cluster: for the sessions of the stages and for spark-submit.
 
-It must hold before the JVM starts, so spark-submit is handed the same. Nothing here imports Spark.
+It must hold before the JVM starts, so spark-submit is handed the same on its command line; the secret is not, since
+every user of a machine can read those. Nothing here imports Spark.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 from vitrine import errors
@@ -22,7 +24,7 @@ _WORKER_ERROR = re.compile(r"^(?:vitrine\.errors\.)(\w+): (.*?)(?=^\s*at |^\s*$|
 
 
 def spark_configuration(settings: Settings, *, python: str, scratch: Path | None = None) -> dict[str, str]:
-    """Returns Spark's configuration.
+    """Returns Spark's configuration, without any secret.
 
     Args:
         python: that runs the workers.
@@ -47,6 +49,7 @@ def spark_configuration(settings: Settings, *, python: str, scratch: Path | None
         "spark.sql.artifact.isolation.enabled": "false",
         # Executors run the library of this checkout where it is not installed, as on this machine.
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(_python_path()),
+        **spark_authentication(settings.spark_master, secret=spark_secret(settings)),
     }
     executors = scratch if settings.spark_master.startswith("local") else settings.spark_executor_tmp_dir
     if executors is not None:
@@ -77,6 +80,51 @@ def driver_configuration(settings: Settings, *, python: str) -> Iterator[dict[st
         return
     with scratch_folder(settings, "spark") as scratch:
         yield spark_configuration(settings, python=python, scratch=scratch)
+
+
+def spark_authentication(master: str, *, secret: str | None) -> dict[str, str]:
+    """Returns what has Spark ask everybody who connects for a secret.
+
+    A local master makes one of its own, which never leaves its process. A cluster has one already (`secret`), or makes
+    one for each application (YARN, Kubernetes) where its own configuration says so: nothing is set for it then.
+    """
+    if is_local(master):
+        return {"spark.authenticate": "true"}
+    if secret is None:
+        return {}
+    return {"spark.authenticate": "true", "spark.network.crypto.enabled": "true"}
+
+
+def spark_secret(settings: Settings) -> str | None:
+    """Returns the secret of the cluster that the settings name; a local master needs none."""
+    return settings.spark_secret.get_secret_value() if settings.spark_secret is not None else None
+
+
+def open_context(
+    pyspark: ModuleType, *, master: str, name: str, configuration: Mapping[str, str], secret: str | None
+) -> None:
+    """Starts Spark; `SparkSession.builder.getOrCreate()` then finds it.
+
+    PySpark writes what it knows before its JVM runs on the command line of that JVM, so the secret comes after.
+
+    Args:
+        pyspark: the module.
+        master: Spark's.
+        name: of the application.
+        configuration: `spark.*`, without secrets.
+        secret: of the cluster, unless it needs none.
+    """
+    shown = [("spark.master", master), ("spark.app.name", name), *configuration.items()]
+    pyspark.SparkContext._ensure_initialized(conf=pyspark.SparkConf(loadDefaults=False).setAll(shown))
+    known = pyspark.SparkConf().setAll(shown)
+    if secret is not None and not is_local(master):
+        known.set("spark.authenticate.secret", secret)
+    pyspark.SparkContext.getOrCreate(conf=known)
+
+
+def is_local(master: str) -> bool:
+    """Tells whether a master runs everything in one process; `local-cluster[…]` does not."""
+    return master == "local" or master.startswith("local[")
 
 
 def failed_job(text: str) -> errors.VitrineError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vitrine.process_state import environment
 from vitrine.settings import Settings
-from vitrine.spark_configuration import driver_configuration, failed_job
+from vitrine.spark_configuration import driver_configuration, failed_job, open_context, spark_secret
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,6 +23,7 @@ def spark_session(settings: Settings, *, name: str) -> Iterator[SparkSession]:
     Raises:
         VitrineError: the job failed; of the class that a worker raised, where one did.
     """
+    import pyspark
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
@@ -32,12 +33,11 @@ def spark_session(settings: Settings, *, name: str) -> Iterator[SparkSession]:
             yield active
             return
         python = os.environ.get("PYSPARK_PYTHON", sys.executable)
+        master, secret = settings.spark_master, spark_secret(settings)
         with driver_configuration(settings, python=python) as configuration:
-            builder = SparkSession.builder.master(settings.spark_master).appName(name)
-            for key, value in configuration.items():
-                builder = builder.config(key, value)
             with environment(PYSPARK_PYTHON=python):  # a session reads it once, for its workers
-                spark = builder.getOrCreate()
+                open_context(pyspark, master=master, name=name, configuration=configuration, secret=secret)
+                spark = SparkSession.builder.getOrCreate()
             spark.sparkContext.setLogLevel("ERROR")
             try:
                 yield spark

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyspark
 import pytest
+from pydantic import SecretStr
 
 from tests.conftest import wait_for_port
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
 from tests.spark_jobs.embedding_runs import held_unit, many_units, running_driver, stored_vectors, wait_for_blocks
+from tests.spark_jobs.spark_stranger import command_lines, reaches, stranger
 from vitrine.encoder import Encoder
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
@@ -30,10 +33,11 @@ pytestmark = pytest.mark.timeout(3600)  # a cluster, and jobs that start a JVM e
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running master with two workers."""
+    """A running master with two workers, and the secret of all of them."""
 
     url: str
     workers: tuple[int, ...]
+    secret: str
 
     def executors(self) -> list[int]:
         """Returns the process ids of the executors that its workers run."""
@@ -53,8 +57,16 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A standalone cluster on the loopback interface, with ports of its own."""
+    """A standalone cluster on the loopback interface, with ports and a secret of its own."""
     folder = tmp_path_factory.mktemp("cluster")
+    secret = secrets.token_hex(16)
+    defaults = {
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": secret,
+        "spark.network.crypto.enabled": "true",
+    }
+    (folder / "spark-defaults.conf").touch(0o600)
+    (folder / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in defaults.items()))
     port = free_port()
     processes = [_daemon(folder, "master.Master", "--port", str(port))]
     try:
@@ -63,7 +75,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         resources = ("--cores", "1", "--memory", "1g", "--work-dir", str(folder))
         processes += [_daemon(folder, "worker.Worker", *resources, url) for _ in range(2)]
         with evidence("cluster", lambda: tails([folder / "cluster.log", *sorted(folder.glob("app-*/*/stderr"))])):
-            yield Cluster(url, tuple(process.pid for process in processes[1:]))
+            yield Cluster(url, tuple(process.pid for process in processes[1:]), secret)
     finally:
         for process in reversed(processes):
             with suppress(ProcessLookupError):  # one that failed by itself
@@ -75,8 +87,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def on_cluster(settings: Settings, cluster: Cluster) -> Settings:
     """Settings that name the cluster."""
-    changed = {"spark_master": cluster.url, "spark_executor_memory": "512m"}
+    changed = {
+        "spark_master": cluster.url,
+        "spark_secret": SecretStr(cluster.secret),
+        "spark_executor_memory": "512m",
+    }
     return settings.model_copy(update=changed)
+
+
+def test_the_master_answers_who_knows_its_secret_and_nobody_else(cluster: Cluster) -> None:
+    host, _, port = cluster.url.removeprefix("spark://").partition(":")
+
+    with stranger() as jvm:
+        reached = {
+            secret: reaches(jvm, host=host, port=int(port), what="master", secret=secret)
+            for secret in (None, "a guess", cluster.secret)
+        }
+
+    assert reached == {None: False, "a guess": False, cluster.secret: True}
 
 
 def test_a_killed_executor_loses_no_unit_and_repeats_none(
@@ -93,6 +121,7 @@ def test_a_killed_executor_loses_no_unit_and_repeats_none(
         with held_unit(ledger, catalog_id, fingerprint, pack_id):
             wait_for_blocks(ledger, catalog_id, fingerprint, at_least=4, driver=driver)
             before = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)
+            shown = command_lines()
 
             os.kill(cluster.executors()[0], signal.SIGKILL)
         status = driver.wait(timeout=END_S)
@@ -102,6 +131,7 @@ def test_a_killed_executor_loses_no_unit_and_repeats_none(
     assert len(before) < UNITS
     assert before.items() <= after.items()
     _assert_vectors(stored_vectors(object_store, ledger, catalog_id, fingerprint), images, encoder)
+    assert not [line for line in shown if cluster.secret in line]
 
 
 def test_after_a_killed_driver_the_next_run_embeds_what_is_left(
@@ -149,7 +179,13 @@ def _daemon(folder: Path, name: str, *arguments: str) -> subprocess.Popen[bytes]
                 "0",
                 *arguments,
             ],
-            env={**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"},
+            env={
+                **os.environ,
+                "SPARK_HOME": str(home),
+                "SPARK_CONF_DIR": str(folder),
+                "SPARK_LOCAL_IP": "127.0.0.1",
+                "SPARK_DAEMON_MEMORY": "256m",
+            },
             stdout=log,
             stderr=log,
             start_new_session=True,
