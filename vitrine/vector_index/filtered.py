@@ -41,5 +41,5 @@ def _selector(bits: NDArray[np.uint8] | None, left_out: NDArray[np.int64]) -> An
     through = None if bits is None else faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
     if not len(left_out):
         return through
-    kept = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out))  # type: ignore[call-arg,arg-type]
+    kept = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out))
     return kept if through is None else faiss.IDSelectorAnd(through, kept)
