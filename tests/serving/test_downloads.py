@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from replica_process import ReplicaProcess
 from slow_store import SlowStore
 from tiny_release import publish_tiny_release
 
 from serving.downloads import Downloads
 from serving.release_cache import ReleaseCache
-from tests.waiting import wait_for
+from tests.waiting import is_gone, wait_for
 from vitrine.ledger import Ledger
+from vitrine.releases.control import promote
+from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
 
@@ -92,3 +96,35 @@ def test_pruning_spares_what_is_on_its_way_and_waits_for_nothing(
     slow_store.hurry()
     wait_for(lambda: downloads.advance(("slow", coming.release_id), None), what="the release that was coming")
     assert cache.check("slow", coming.release_id).release.release_id == coming.release_id
+
+
+def test_one_catalog_goes_live_while_another_one_is_mended_from_a_slow_store(
+    replica: ReplicaProcess,
+    tier_settings: Settings,
+    tier_ledger: Ledger,
+    object_store: ObjectStore,
+    catalog_id: str,
+    slow_store: SlowStore,
+) -> None:
+    broken = publish_tiny_release(object_store, tier_ledger, catalog_id=catalog_id, items=40_000)
+    other = publish_tiny_release(object_store, tier_ledger, catalog_id="other")
+    replica.start(search_workers="1", s3_endpoint_url=slow_store.url)
+    promote(tier_settings, catalog_id=catalog_id, release_id=broken.release_id, actor="test")
+    (index,) = replica.folder.glob(f"cache/{catalog_id}/indexes/*/*/index.faiss")
+    damaged = index.with_name("damaged")
+    damaged.write_bytes(b"no index")
+    damaged.replace(index)
+    slow_store.slow_for, slow_store.bytes_per_s = f"{catalog_id}/indexes", 1_000
+    victim = replica.workers()[0]
+    os.kill(victim.pid, 9)
+    wait_for(lambda: is_gone(victim.pid), what="the end of the worker")
+    assert slow_store.asked.wait(600)
+
+    promote(tier_settings, catalog_id="other", release_id=other.release_id, actor="test")
+    mended = replica.get("/v1/release", catalog=catalog_id).status_code
+
+    assert mended != 200  # or the release that comes slowly came before
+    assert replica.get("/v1/release", catalog="other").json()["release_id"] == other.release_id
+    slow_store.hurry()
+    replica.wait_ready()
+    assert replica.get("/v1/release", catalog=catalog_id).json()["release_id"] == broken.release_id

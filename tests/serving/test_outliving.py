@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
-from replica_process import ReplicaProcess
+from replica_process import ROOT, ReplicaProcess
 from shop_window import ShopWindow
 
 from benchmarks.serving_load import Load, run_load
+from serving.replica_folder import ReplicaFolder
+from serving.worker import PLACE_TAKEN
 from tests.waiting import is_gone, wait_for
+from vitrine.process_table import ProcessIdentity
 
 MOST_SECONDS = 600.0
 CONNECTIONS = 4
@@ -138,5 +144,76 @@ def test_an_agent_that_finds_only_stopped_workers_gets_the_port_all_the_same(
     assert shop_replica.search(item_id="item/1", catalog="plain").status_code == 200
 
 
+def test_workers_of_other_settings_are_replaced_one_by_one_without_a_failed_request(
+    shop: ShopWindow, shop_replica: ReplicaProcess
+) -> None:
+    before = shop_replica.workers()
+
+    with _load(shop, shop_replica) as load:
+        shop_replica.kill_agent()
+        shop_replica.start(wait=False, search_workers="1", search_max_top_k="7")
+        wait_for(lambda: _new(shop_replica, before) and len(shop_replica.workers()) == 1, what="one new worker")
+        shop_replica.wait_ready()
+        refused = shop_replica.search(item_id="item/1", catalog="plain", top_k=8)
+        shop_replica.kill_agent()
+        shop_replica.start(wait=False)
+        wait_for(lambda: len(shop_replica.workers()) == 2 and not _old(shop_replica), what="two workers as before")
+        shop_replica.wait_ready()
+
+    assert load.result().failures == []
+    assert refused.status_code == 400
+    assert shop_replica.search(item_id="item/1", catalog="plain", top_k=8).status_code == 200
+
+
+def test_a_second_worker_of_the_same_place_ends_at_once(shop_replica: ReplicaProcess) -> None:
+    before = shop_replica.workers()
+    environment = {**os.environ, **shop_replica.settings.to_environment()}
+
+    second = subprocess.run(
+        [sys.executable, "-m", "serving.worker", "--index", "0", "--listen-fd", "0"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert second.returncode == PLACE_TAKEN
+    assert "is worker 0" in second.stderr
+    assert shop_replica.workers() == before
+    assert shop_replica.wait_ready()["status"] == "ready"
+
+
+def test_workers_without_an_agent_end_by_command(shop: ShopWindow, shop_replica: ReplicaProcess) -> None:
+    before = shop_replica.workers()
+    shop_replica.kill_agent()
+    environment = {**os.environ, **shop_replica.settings.to_environment()}
+    command = [sys.executable, "-m", "serving", "stop"]
+
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)
+
+    assert "2 processes ended" in ended.stdout
+    assert "nothing ran" in again.stdout
+    assert all(is_gone(worker.pid) for worker in before.values())
+    shop_replica.start()
+
+
 def _reasons(replica: ReplicaProcess) -> list[str]:
     return list(replica.get("/readyz").json()["reasons"])
+
+
+def _new(replica: ReplicaProcess, before: dict[int, ProcessIdentity]) -> bool:
+    return not set(replica.workers().values()) & set(before.values())
+
+
+def _old(replica: ReplicaProcess) -> list[str]:
+    """The places whose worker is still of other settings than the newest one's."""
+    folder = ReplicaFolder(replica.settings.state_dir, replica.settings.replica_id)
+    notes = {_note(folder, index) for index in replica.workers()}
+    return sorted(notes)[1:]
+
+
+def _note(folder: ReplicaFolder, index: int) -> str:
+    return Path(folder.worker_lock(index)).read_text()

@@ -137,6 +137,32 @@ def test_a_second_replica_of_the_same_name_or_port_is_refused_with_the_reason(
     assert shop_replica.wait_ready()["status"] == "ready"
 
 
+def test_a_release_is_verified_at_the_address_that_the_replica_announces(
+    replica: ReplicaProcess, tier_settings: Settings, tier_ledger: Ledger, object_store: ObjectStore, catalog_id: str
+) -> None:
+    tiny = publish_tiny_release(object_store, tier_ledger, catalog_id=catalog_id)
+    elsewhere = ReplicaProcess(tier_settings.model_copy(update={"search_host": "127.0.0.2", "search_workers": 1}))
+    elsewhere.start()
+
+    promote(tier_settings, catalog_id=catalog_id, release_id=tiny.release_id, actor="test")
+
+    announced = [known.url for known in tier_ledger.replicas.replicas()]
+    assert announced == [f"http://127.0.0.2:{tier_settings.search_port}"]
+    assert _is_free(tier_settings.search_port)  # of 127.0.0.1, where nobody would have answered
+    assert elsewhere.get("/v1/release").json()["release_id"] == tiny.release_id
+    elsewhere.end()
+
+
+def test_a_replica_that_listens_everywhere_does_not_start_without_the_url_that_others_know(
+    replica: ReplicaProcess,
+) -> None:
+    replica.start(wait=False, search_host="0.0.0.0")
+
+    wait_for(lambda: not replica.is_running(), what="the end of a replica that nobody can reach")
+
+    assert "VITRINE_SEARCH_URL" in replica.log.read_text()
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
