@@ -55,7 +55,7 @@ front = Front(
     max_held_bytes=2_000_000,
     limits=Limits(**json.loads(sys.argv[2])),
 )
-_serve(front, listening.fileno(), accepting=lambda: print(listening.getsockname()[1], flush=True))
+_serve(front, listening.fileno(), accepting=lambda _: print(listening.getsockname()[1], flush=True))
 os._exit(0)  # as a worker ends
 """
 
