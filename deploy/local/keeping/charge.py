@@ -173,8 +173,7 @@ def clear_away(service: Service, record: Record, configuration: Configuration) -
         ServiceError: a process does not end.
     """
     layout = configuration.layout
-    is_same = record.specification == supervisor.specification(service, configuration)
-    if service.survivors_are_adopted and is_same:  # those of other settings are not taken over
+    if service.survivors_are_adopted:  # those of other settings too: the next leader replaces them one by one
         processes.wait_for_end([record.leader], timeout_s=_LEAVING_S)
     else:
         supervisor.stop(layout, configuration.credentials.mark, [record], grace_s=_LEFTOVERS_S, forget=False)
