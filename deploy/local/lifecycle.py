@@ -18,7 +18,7 @@ from deploy.local import postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS, Configuration, configure, write_env_file
 from deploy.local.credentials import load_or_generate
 from deploy.local.keeping import wish
-from deploy.local.keeping.charge import clear_away
+from deploy.local.keeping.charge import clear_away, end_hanging
 from deploy.local.keeping.history import forget_histories, forget_history
 from deploy.local.keeping.observer import wait_for_answer
 from deploy.local.layout import Layout, write_private
@@ -171,7 +171,7 @@ def _start(
                 ready.add(name)
                 return
             report(f"{name} {trouble}; it is started again")
-            supervisor.stop(layout, configuration.credentials.mark, [running[name]], forget=False)
+            end_hanging(wanted[name], running[name], configuration)
         forget_history(layout, name)
         record = supervisor.start(wanted[name], configuration)
         seconds = supervisor.wait_until_ready(wanted[name], record, layout, cancelled=cancelled)

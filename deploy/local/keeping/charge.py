@@ -8,7 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from signal import SIGCONT
+from signal import SIGCONT, SIGKILL
 
 from deploy.local import postgres, processes, supervisor
 from deploy.local.configuration import Configuration
@@ -92,7 +92,7 @@ class Charge:
         if found.to_continue:
             self._continue(found.to_continue)
         elif found.hangs:
-            self._end_hanging(configuration, observer.record, found.hangs)
+            self._end_hanging(service, configuration, observer.record, found.hangs)
 
     def _continue(self, held: Iterable[ProcessIdentity]) -> None:
         with wish.beside_others(self._layout) as may:
@@ -102,15 +102,13 @@ class Charge:
                 write_history(self._layout, self.name, self._history().with_continuation(reason))
                 log.warning("%s: %s; it goes on", self.name, reason)
 
-    def _end_hanging(self, configuration: Configuration, record: Record, reason: str) -> None:
+    def _end_hanging(self, service: Service, configuration: Configuration, record: Record, reason: str) -> None:
         with wish.beside_others(self._layout) as may:
             if not may or supervisor.read_record(self._layout, self.name) != record:
                 return
             log.warning("%s: %s; it is ended", self.name, reason)
             self._write_death(record, reason)
-            supervisor.stop(
-                self._layout, configuration.credentials.mark, [record], grace_s=_HANGING_GRACE_S, forget=False
-            )
+            end_hanging(service, record, configuration)
 
     def _bring_back(self, service: Service, configuration: Configuration) -> None:
         """Starts a service whose leader died, when that is due; otherwise waits a little."""
@@ -179,6 +177,21 @@ def clear_away(service: Service, record: Record, configuration: Configuration) -
         supervisor.stop(layout, configuration.credentials.mark, [record], grace_s=_LEFTOVERS_S, forget=False)
     if service.name == "postgres":
         postgres.remove_stale_lock(layout)
+
+
+def end_hanging(service: Service, record: Record, configuration: Configuration) -> None:
+    """Ends a service that hangs, so that it can be started again; of one whose survivors are adopted only the leader.
+
+    Raises:
+        ServiceError: a process does not end.
+    """
+    if service.survivors_are_adopted:  # a signal that it may answer would have it end the others
+        processes.send([record.leader], SIGKILL)
+        processes.wait_for_end([record.leader], timeout_s=_LEAVING_S)
+    else:
+        mark = configuration.credentials.mark
+        supervisor.stop(configuration.layout, mark, [record], grace_s=_HANGING_GRACE_S, forget=False)
+    clear_away(service, record, configuration)
 
 
 def _key(identity: ProcessIdentity) -> str:

@@ -238,6 +238,30 @@ def test_a_service_that_hangs_is_ended_and_started_again(configuration: Configur
     assert "did not answer" in read_history(configuration.layout, "hanging").last_reason
 
 
+def test_of_a_hanging_leader_whose_survivors_are_adopted_only_the_leader_is_ended(
+    configuration: Configuration, keep: RunKeeper, tmp_path: Path
+) -> None:
+    path, is_hanging, answered = tmp_path / "children", tmp_path / "hanging", threading.Event()
+    code = (
+        "import subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+        f"open({str(path)!r}, 'a').write(f'{{child.pid}} ')\n"
+        "time.sleep(300)"
+    )
+    leading = service(
+        "leading", code, survivors_are_adopted=True, is_ready=lambda _: answered.set() or not is_hanging.exists()
+    )
+    before = supervisor.start(leading, configuration)
+    survivor = alive(int(wait_for_file(path)))
+    keep(leading)
+    answered.wait()
+
+    is_hanging.touch()
+
+    successor(configuration, before)
+    assert processes.is_alive(survivor)
+
+
 def test_a_crash_loop_stops_with_its_reason(configuration: Configuration, keep: RunKeeper, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     code = f"open({str(starts)!r}, 'a').write('x'); print('no such index: shoes', flush=True); raise SystemExit(3)"
