@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx
 import pytest
 
-from deploy.local import lifecycle
+from deploy.local import services, supervisor
 from deploy.local.airflow_api import DagRun
 from deploy.local.catalog_runs import read_catalog_state
 from deploy.local.run_watch import dag_ids, wait_for_runs
+from deploy.local.supervisor import Record
 from tests.end_to_end.conftest import CATALOG_ID, HTTP_TIMEOUT_S, LATER_DAY, Released, live_release
 from tests.end_to_end.embedded import embedded_keys, head_keys
 from tests.end_to_end.killing import airflow_task, kill, service, spark_driver
@@ -41,13 +41,16 @@ def survived(platform: Platform, released: Released, deliveries: dict[str, str])
         what="the gate of the release",
         every_s=0.5,
     )
+    before = supervisor.read_records(platform.configuration.layout)
     kill(service(platform, "search"))
-    _up(platform)
+    _wait_until_back(platform, before)
 
     runs = wait_for_runs(platform.airflow, dag_ids(CATALOG_ID), since=since)
     tries = {task.task_id: task.try_number for task in platform.airflow.task_instances(ingest)}
     assert tries["profile_images"] >= 2
     assert tries["embed_images"] >= 2
+    after = supervisor.read_records(platform.configuration.layout)
+    assert {name for name in after if after[name] != before[name]} == {"search"}
     return runs
 
 
@@ -83,9 +86,10 @@ def test_a_search_tier_that_is_killed_and_started_again_costs_no_release(
     platform: Platform, survived: list[DagRun]
 ) -> None:
     live = live_release(platform)
+    before = supervisor.read_records(platform.configuration.layout)
 
     kill(service(platform, "search"))
-    _up(platform)
+    _wait_until_back(platform, before)
 
     assert live_release(platform)["release_id"] == live["release_id"]
     # Up means that the tier answers; its workers come one after the other.
@@ -96,11 +100,16 @@ def _is_ready(platform: Platform) -> bool:
     return httpx.get(f"{platform.search_url}/readyz", timeout=HTTP_TIMEOUT_S).status_code == httpx.codes.OK
 
 
-def _up(platform: Platform) -> None:
-    """Does what `make up` does: starts what is not running."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
-    environment = {**variables, "VITRINE_STATE_DIR": str(platform.settings.state_dir)}
-    lifecycle.up(platform.configuration.layout, environment, report=lambda _: None)
+def _wait_until_back(platform: Platform, before: Mapping[str, Record]) -> None:
+    """Waits until the keeper has started the search tier again, and it answers."""
+    layout = platform.configuration.layout
+    search = services.search(platform.configuration)
+
+    def is_back() -> bool:
+        record = supervisor.read_record(layout, "search")
+        return record is not None and record != before["search"] and search.is_ready(record.started_at)
+
+    wait_for(is_back, what="the search tier", every_s=0.2)
 
 
 def _started(platform: Platform, dag_id: str, task_id: str, *, since: datetime.datetime) -> bool:
