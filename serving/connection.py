@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from serving.request_head import RequestHead
+from serving.request_head import RequestHead, percent_encoded
 from vitrine.errors import RequestError
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
         head.method, head.version = self._parser.get_method().decode("latin-1"), self._parser.get_http_version()
         head.target, self._raw_target = self._raw_target or self._target, b""
         if head.version not in ("1.0", "1.1"):
-            raise RequestError("expected HTTP/1.0 or HTTP/1.1", status=505, title="HTTP Version Not Supported")
+            raise RequestError(f"expected HTTP/1.0 or HTTP/1.1, found HTTP/{head.version}")
         if len(head.target) > MAX_TARGET_BYTES:
             raise RequestError(
                 f"expected a URL of at most {MAX_TARGET_BYTES:,} bytes", status=414, title="URI Too Long"
@@ -299,7 +299,7 @@ class Connection(asyncio.Protocol):
         if len(parts) != 3:
             return data
         self._raw_target = parts[1]
-        parts[1] = b"".join(b"%%%02X" % byte if byte >= 0x80 else bytes((byte,)) for byte in parts[1])
+        parts[1] = percent_encoded(parts[1])
         return b" ".join(parts) + separator + rest
 
     def _check_size(self) -> None:

@@ -50,6 +50,13 @@ def split_target(target: bytes) -> tuple[bytes, bytes, bytes | None]:
     return path, query, authority
 
 
+def percent_encoded(target: bytes) -> bytes:
+    """Returns a target, or a part of one, in ASCII: what else stands in it is percent-encoded."""
+    if target.isascii():
+        return target
+    return b"".join(b"%%%02X" % byte if byte >= 0x80 else bytes((byte,)) for byte in target)
+
+
 def environ_of(head: RequestHead) -> dict[str, Any]:
     """Returns the WSGI environment of a request (PEP 3333: text stands for bytes, by Latin-1).
 
@@ -63,7 +70,7 @@ def environ_of(head: RequestHead) -> dict[str, Any]:
         "REQUEST_METHOD": head.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-        "QUERY_STRING": query.decode("latin-1"),
+        "QUERY_STRING": percent_encoded(query).decode("ascii"),  # bytes that are no UTF-8 end the app
         "REQUEST_URI": (path + b"?" + query if query else path).decode("latin-1"),
         "SERVER_NAME": head.server[0],
         "SERVER_PORT": str(head.server[1]),

@@ -37,7 +37,7 @@ bodies = st.fixed_dictionaries(
         "dedupe": st.sampled_from(["image", "product"]) | values,
     },
 )
-JSON_POST = b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+JSON_POST = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 shared = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 quick = settings(max_examples=100, deadline=None, suppress_health_check=shared)
 
@@ -98,14 +98,15 @@ def test_a_tenth_of_the_attack_by_requests_gets_no_5xx_and_hangs_nowhere(
     [
         b"\x00\x01\x02\x03\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
         JSON_POST + b"Content-Length: 50\r\n\r\n{",
         JSON_POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         JSON_POST + b"Content-Length: 99999999999\r\n\r\n{}",
-        b"GET /v1/items/%ff%00%0a/similar?catalog=%00&top_k=%ff HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET /v1/release HTTP/1.1\r\nHost: x\r\n" + b"X-A: " + b"b" * 60_000 + b"\r\n\r\n",
-        b"TRACE /v1/search HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /v1/search HTTP/1.1\r\nHost: x\r\nContent-Type: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}",
+        b"GET /v1/items/%ff%00%0a/similar?catalog=%00&top_k=%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /v1/item/embedding?filters\xbdFalse HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /v1/release HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: " + b"b" * 60_000 + b"\r\n\r\n",
+        b"TRACE /v1/search HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
 def test_raw_bytes_on_the_socket_break_nothing(shop_replica: ReplicaProcess, sent: bytes) -> None:
