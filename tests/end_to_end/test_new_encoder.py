@@ -73,7 +73,11 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def changed(platform: Platform, released: Released, tuned: Path) -> Change:
     """The alias moved to the new encoder and, once that was released everywhere, back to the old one."""
     fingerprint, before = encoder_fingerprint(tuned), str(released.live["encoder_fingerprint"])
-    new, old = log_elsewhere(platform.settings, tuned), str(released.live["encoder_version"])
+    old = str(released.live["encoder_version"])
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in zip(("USERNAME", "PASSWORD"), platform.configuration.mlflow_login, strict=True):
+            patched.setenv(f"MLFLOW_TRACKING_{name}", value)
+        new = log_elsewhere(platform.settings, tuned)
     queries = fetch_queries(platform.search_url, CATALOG_ID)
 
     with light_load(platform.search_url, CATALOG_ID, queries) as load:
