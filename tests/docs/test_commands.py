@@ -58,7 +58,9 @@ def test_every_command_of_a_page_is_of_a_kind_that_a_test_runs() -> None:
 def _project_commands(steps: str) -> Iterator[tuple[str, list[str]]]:
     """Yields module and words of each program of this project, as the shell passes them when all is GIVEN."""
     given = {f"GIVEN_{name}": f"the {name.lower()}" for name in ("SOURCE", "DT", "CATALOG", "ITEM", "RELEASE")}
-    for module, words in re.findall(r"python -m (deploy\.local|vitrine) ([^;|\n]+)", steps):
+    given["GIVEN_REMOVAL"] = "meant"  # the one word that it takes
+    in_one_line = steps.replace("\\\n", " ")
+    for module, words in re.findall(r"python -m (deploy\.local|vitrine) ([^;|\n]+)", in_one_line):
         shown = subprocess.run(
             ["sh", "-c", f"printf '%s\\n' {words}"], env=given, capture_output=True, text=True, check=True
         )
@@ -83,7 +85,10 @@ def test_the_options_of_a_target_are_parsed() -> None:
     )
 
     assert list(_project_commands(steps.stdout)) == [
-        ("deploy.local", ["ingest", "--source", "the source", "--dt", "the dt", "--catalog", "the catalog"]),
+        (
+            "deploy.local",
+            ["ingest", "--source", "the source", "--dt", "the dt", "--catalog", "the catalog", "--removal", "meant"],
+        ),
         ("vitrine", ["lineage", "--item=the item", "--catalog=the catalog", "--release=the release"]),
     ]
 
