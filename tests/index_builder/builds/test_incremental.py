@@ -192,6 +192,11 @@ def _forget(catalog: SyntheticCatalog, *prefixes: str) -> None:
     for prefix in prefixes:
         for key in list(catalog.object_store.list_keys(f"{catalog.catalog_id}/{prefix}")):
             catalog.object_store.delete(key)
+            with catalog.ledger.database.transaction() as connection:  # else what was written first would come back
+                connection.exec_driver_sql(
+                    "DELETE FROM committed_attempts WHERE scope = 'document' AND key = %(key)s",
+                    {"key": f"{catalog.object_store.bucket}/{key}"},
+                )
 
 
 def _index_bytes(manifest: IndexVersion) -> list[str]:
