@@ -70,7 +70,7 @@ attack: setup  ## [ATTACKS=requests] attack what listens and what reads, with fu
 drill-catalogs: setup  ## [DRILL_OPTIONS="--catalogs 10"] one encoder promoted to ten catalogs on a private platform: seconds to each release
 	@$(VENV)/python -m benchmarks.promotion_drill $(DRILL_OPTIONS)
 
-drill-services: setup  ## kill and suspend every service of a platform of its own under load: 20 minutes
+drill-services: setup  ## kill and suspend every service of a platform of its own under load: 12 minutes
 	@$(VENV)/python -m benchmarks.service_drill $(DRILL_OPTIONS)
 
 check: static test  ## everything that a commit must pass: static, then the tests

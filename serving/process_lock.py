@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from pathlib import Path
 
 from vitrine.process_table import ProcessIdentity, identify
@@ -17,6 +18,8 @@ from vitrine.process_table import ProcessIdentity, identify
 # struct flock of Linux: type, whence, start, length, process.
 _FLOCK = struct.Struct("@hhqqi4x")
 _MAX_NOTE_BYTES = 4_096
+_LOOKS = 20
+_LOOK_S = 0.01
 
 
 class ProcessLock:
@@ -38,12 +41,21 @@ class ProcessLock:
 
 
 def lock_holder(path: Path) -> ProcessIdentity | None:
-    """Returns which process holds a lock, or None."""
-    while (pid := _holding_pid(path)) > 0:
-        found = identify(pid)
-        if found is not None and _holding_pid(path) == pid:  # else it ended, and the number may be another's by now
+    """Returns which process holds a lock, or None.
+
+    A killed process may hold it until the last of its threads has left the kernel; it then has the start `ending`.
+    """
+    pid = _holding_pid(path)
+    for _ in range(_LOOKS):
+        if pid <= 0:
+            return None
+        found, again = identify(pid), _holding_pid(path)
+        if found is not None and again == pid:  # else it ended, and the number may be another's by now
             return found
-    return None
+        if again == pid:
+            time.sleep(_LOOK_S)  # its main thread has ended, the others are being ended
+        pid = again
+    return ProcessIdentity(pid, "ending")
 
 
 def lock_note(path: Path) -> str:

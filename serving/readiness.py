@@ -11,7 +11,7 @@ from serving.pulse import last_pulse
 from serving.replica_folder import ReplicaFolder, WorkerReport
 from vitrine.contracts.search import Readiness, WorkerHealth
 from vitrine.errors import ContractError
-from vitrine.process_table import state_of
+from vitrine.process_table import state_of, thread_states
 
 SILENT_S = 5.0
 
@@ -62,7 +62,9 @@ def _state(folder: ReplicaFolder, report: WorkerReport) -> WorkerState:
     if letter in ("T", "t"):
         return "stopped"
     pulse = last_pulse(folder.worker_pulse(report.index)) if report.accepting else None
-    return "silent" if pulse is not None and time.time() - pulse / 1e9 > SILENT_S else "running"
+    is_late = pulse is not None and time.time() - pulse / 1e9 > SILENT_S
+    # One that waits for a core or a disk is slow, not hung: the agent judges by the same signs.
+    return "silent" if is_late and not set(thread_states(report.identity)) - {"S"} else "running"
 
 
 def _readiness(

@@ -13,6 +13,9 @@ from vitrine.errors import VitrineError
 
 log = logging.getLogger("vitrine.serving")
 
+_READS = 5
+_PAUSE_S = 2.0
+
 
 class Resuming:
     """Compares the files of releases with their recorded SHA-256."""
@@ -22,7 +25,7 @@ class Resuming:
         self._stopped = threading.Event()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="resume")
         self._checking: dict[ReleaseKey, Future[CachedRelease]] = {
-            key: self._threads.submit(cache.check, *key, check=self._go_on) for key in releases
+            key: self._threads.submit(self._check, cache, key) for key in releases
         }
 
     def broken(self) -> list[ReleaseKey]:
@@ -50,6 +53,18 @@ class Resuming:
         """Gives up."""
         self._stopped.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _check(self, cache: ReleaseCache, key: ReleaseKey) -> CachedRelease:
+        """Reads again what a system short of files or memory could not read: the release may be whole, and live."""
+        for _ in range(_READS - 1):
+            try:
+                return cache.check(*key, check=self._go_on)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                log.warning("%s of %s cannot be read, and is read again: %s", key[1], key[0], error)
+                self._stopped.wait(_PAUSE_S)
+        return cache.check(*key, check=self._go_on)
 
     def _go_on(self) -> None:
         if self._stopped.is_set():

@@ -2,7 +2,7 @@
 
 Starts a platform on free ports in a temporary folder, makes a small catalog live, and then hits one process after the
 other under 20 searches a second. Prints a table and writes it to `benchmarks/results/service_drill.{md,json}`. Bounded:
-a service that is not healthy after 90 s is started by hand, which counts as missed. About 20 minutes on 2 cores.
+a service that is not healthy after 90 s is started by hand, which counts as missed. About 12 minutes on 2 cores.
 """
 
 from __future__ import annotations

@@ -81,6 +81,15 @@ def wants_to_work(identities: Iterable[ProcessIdentity]) -> bool:
     return False
 
 
+def command_of(identity: ProcessIdentity) -> tuple[str, ...]:
+    """Returns the command line of a process; empty when it is gone."""
+    try:
+        words = Path(f"/proc/{identity.pid}/cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError:
+        return ()
+    return tuple(os.fsdecode(word) for word in words) if is_alive(identity) else ()
+
+
 def service_mark(mark: str, service: str) -> str:
     """Returns the value of `MARK` for one service; it begins with the platform's."""
     return f"{mark}:{service};"

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from serving import process_lock
 from serving.process_lock import ProcessLock, lock_holder, lock_note
 from tests.waiting import wait_for
-from vitrine.process_table import identify
+from vitrine.process_table import ProcessIdentity, identify
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDS = """
 import subprocess, sys, time
 from pathlib import Path
+from serving import process_lock
 from serving.process_lock import ProcessLock
 lock = ProcessLock(Path(sys.argv[1]))
 child = subprocess.Popen(["sleep", "600"], close_fds=False, stdout=subprocess.DEVNULL)
@@ -65,3 +67,12 @@ def test_a_killed_holder_gives_the_lock_back_though_its_child_lives_on(
 def test_a_lock_that_nobody_ever_took_has_no_holder(tmp_path: Path) -> None:
     assert lock_holder(tmp_path / "none") is None
     assert lock_note(tmp_path / "none") == ""
+
+
+def test_a_holder_that_is_on_its_way_out_is_told_as_such_and_nobody_waits_for_its_end(
+    holder: tuple[subprocess.Popen[str], Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, path, _ = holder
+    monkeypatch.setattr(process_lock, "identify", lambda _: None)  # a zombie whose threads are still being ended
+
+    assert lock_holder(path) == ProcessIdentity(process.pid, "ending")

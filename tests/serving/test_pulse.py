@@ -16,6 +16,8 @@ import pytest
 
 from serving import pulse
 from serving.pulse import LOOK_S, AnswerWatch, HangWatch, last_pulse, start_pulse
+from serving.readiness import read_readiness
+from serving.replica_folder import ReplicaFolder, WorkerReport
 from tests.waiting import wait_for
 from vitrine.process_table import ProcessIdentity, identify
 
@@ -68,6 +70,23 @@ def test_a_worker_that_works_and_gives_no_pulse_does_not_hang(
     (tmp_path / "0.pulse").touch()
 
     assert _looks(tmp_path / "0.pulse", identity, count=40) == [""] * 40
+
+
+@pytest.mark.parametrize(("code", "state"), [(DEADLOCKED, "silent"), (BUSY, "running")])
+def test_readiness_tells_a_worker_that_waits_for_a_core_from_one_of_which_nothing_moves(
+    tmp_path: Path, started: list[subprocess.Popen[str]], code: str, state: str
+) -> None:
+    identity = _start(started, code)
+    folder = ReplicaFolder(tmp_path, "one")
+    folder.make()
+    folder.write_worker(WorkerReport(index=0, pid=identity.pid, started=identity.started, accepting=True))
+    folder.worker_pulse(0).touch()
+    long_ago = time.time() - 60
+    os.utime(folder.worker_pulse(0), (long_ago, long_ago))
+
+    [worker] = read_readiness(folder).workers
+
+    assert worker.state == state
 
 
 def test_a_worker_that_loads_has_no_pulse_yet_and_does_not_hang(

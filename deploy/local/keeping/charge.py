@@ -129,23 +129,28 @@ class Charge:
 
     def _start(self, service: Service, configuration: Configuration, record: Record, history: History) -> None:
         clear_away(service, record, configuration)
-        write_history(self._layout, self.name, history.with_restart())
         try:
             started = supervisor.start(service, configuration)
         except ServiceError as error:
-            self._write_death(record, str(error).splitlines()[0])
+            # The record is still that of the process before, however long that one lived.
+            self._write_death(record, str(error).splitlines()[0], lived_s=0.0)
             return
+        write_history(self._layout, self.name, history.with_restart())
         log.warning("%s: started again, process %s", self.name, started.leader.pid)
 
-    def _write_death(self, record: Record, reason: str, *, excused: bool = False) -> History:
+    def _write_death(
+        self, record: Record, reason: str, *, excused: bool = False, lived_s: float | None = None
+    ) -> History:
         now = time.time()
-        was_ready = self._observer is not None and self._observer.record == record and self._observer.was_ready
-        death = Death(at=now, lived_s=now - record.started_at if was_ready else 0.0, is_excused=excused)
+        if lived_s is None:
+            was_ready = self._observer is not None and self._observer.record == record and self._observer.was_ready
+            lived_s = now - record.started_at if was_ready else 0.0
+        death = Death(at=now, lived_s=lived_s, is_excused=excused)
         history = self._history().with_death(death, dead=_key(record.leader), reason=reason, limits=self._limits)
         write_history(self._layout, self.name, history)
         pause_s = history.next_at - now
         what = f"given up: {history.gave_up}" if history.gave_up else f"starts again in {max(0.0, pause_s):.0f} s"
-        log.warning("%s: process %s %s; %s", self.name, record.leader.pid, reason, what)
+        log.warning("%s: process %s: %s; %s", self.name, record.leader.pid, reason, what)
         return history
 
     def _note(self, *, answers: bool) -> None:
@@ -172,7 +177,10 @@ def clear_away(service: Service, record: Record, configuration: Configuration) -
     """
     layout = configuration.layout
     if service.survivors_are_adopted:  # those of other settings too: the next leader replaces them one by one
-        processes.wait_for_end([record.leader], timeout_s=_LEAVING_S)
+        # A leader that was started in the moment in which its starter was killed stands in no record.
+        leaders = {record.leader} | _leading(service, record, configuration)
+        processes.send(leaders, SIGKILL)
+        processes.wait_for_end(leaders, timeout_s=_LEAVING_S)
     else:
         supervisor.stop(layout, configuration.credentials.mark, [record], grace_s=_LEFTOVERS_S, forget=False)
     if service.name == "postgres":
@@ -192,6 +200,12 @@ def end_hanging(service: Service, record: Record, configuration: Configuration) 
         mark = configuration.credentials.mark
         supervisor.stop(configuration.layout, mark, [record], grace_s=_HANGING_GRACE_S, forget=False)
     clear_away(service, record, configuration)
+
+
+def _leading(service: Service, record: Record, configuration: Configuration) -> set[ProcessIdentity]:
+    """Returns the processes of a service that run its very command; those that they started run others."""
+    found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, record)
+    return {one for one in found if processes.command_of(one) == service.command}
 
 
 def _key(identity: ProcessIdentity) -> str:

@@ -12,7 +12,8 @@ class Patience:
     Attributes:
         suspended_s: for which SIGSTOP may hold it before it is told to go on (SIGCONT, no restart).
         idle_s: without an answer and without work: it waits for something that will not come.
-        busy_s: without an answer, though it uses the CPU.
+        busy_s: without an answer, though it uses the CPU; one that was never ready may go on, since it would begin
+            again: a long recovery of a database, the files of a large release.
         least_questions: that were left unanswered; a keeper that gets no CPU itself asks few.
         idle_share: of one CPU, below which a process does no work.
     """
@@ -39,7 +40,9 @@ class Silence:
         """Ends the silence."""
         self._questions = 0
 
-    def unanswered(self, *, now: float, cpu_s: float, wants_to_work: bool = False) -> str | None:
+    def unanswered(
+        self, *, now: float, cpu_s: float, wants_to_work: bool = False, was_ready: bool = True
+    ) -> str | None:
         """Counts another question without an answer; returns why the service hangs, or None while it may be slow.
 
         Args:
@@ -47,6 +50,7 @@ class Silence:
             cpu_s: CPU seconds that the service's processes have used so far. Less than before means that one of them
                 has ended, which counts as work too.
             wants_to_work: whether one of them is at work now, or waits for a CPU or a disk.
+            was_ready: whether the service has answered since its start.
         """
         if self._questions == 0:
             self._since, self._cpu_s, self._worked_s, self._has_worked = now, cpu_s, 0.0, False
@@ -57,7 +61,7 @@ class Silence:
         silent_s = now - self._since
         if self._questions < self._patience.least_questions:
             return None
-        if silent_s >= self._patience.busy_s:
+        if was_ready and silent_s >= self._patience.busy_s:
             return f"did not answer for {silent_s:.0f} s"
         is_idle = not self._has_worked and self._worked_s < self._patience.idle_share * silent_s
         if is_idle and silent_s >= self._patience.idle_s:

@@ -65,12 +65,17 @@ class Observer:
         layout, mark = configuration.layout, configuration.credentials.mark
         found = supervisor.find_processes(layout, mark, self.record)
         # A leader whose survivors are adopted looks after them itself.
-        held = set() if service.survivors_are_adopted else processes.suspended(found)
+        if service.survivors_are_adopted:
+            found = {self.record.leader}
+        held = processes.suspended(found)
         if held:
             return self._held(held)
         self._suspended_at = None
         reason = self._silence.unanswered(
-            now=time.monotonic(), cpu_s=processes.cpu_s(found), wants_to_work=processes.wants_to_work(found)
+            now=time.monotonic(),
+            cpu_s=processes.cpu_s(found),
+            wants_to_work=processes.wants_to_work(found),
+            was_ready=self.was_ready,
         )
         is_starting = not self.was_ready and time.time() - self.record.started_at < service.ready_timeout_s
         # One that listens on the port of older settings is asked in vain.

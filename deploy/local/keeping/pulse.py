@@ -16,12 +16,12 @@ def beat(layout: Layout, name: str) -> None:
     _path(layout, name).touch(0o600)
 
 
-def age_s(layout: Layout, name: str) -> float:
-    """Returns the seconds since a keeper's last round; infinite if it never began one."""
+def last(layout: Layout, name: str) -> float | None:
+    """Returns the time of a keeper's last round (Unix seconds), or None if it never began one."""
     try:
-        return time.time() - _path(layout, name).stat().st_mtime
+        return _path(layout, name).stat().st_mtime
     except OSError:
-        return float("inf")
+        return None
 
 
 def beats(layout: Layout, name: str, *, since: float) -> bool:
@@ -35,7 +35,9 @@ def was_written(path: Path, *, since: float, within_s: float) -> bool:
         written = path.stat().st_mtime
     except OSError:
         return False
-    return written >= since and time.time() - written < within_s
+    now = time.time()
+    is_later = written >= since or since > now  # the clock was set back: the start lies in the future
+    return is_later and now - written < within_s
 
 
 def _path(layout: Layout, name: str) -> Path:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT, SIGKILL
 
@@ -26,7 +25,8 @@ log = logging.getLogger("vitrine.keeper")
 
 NAME, KEEPER = "keeper-watch", "keeper"
 STARTED, NOT_NOW = 0, 3  # what the revival ends with
-_HUNG_S = 120.0
+_HUNG_LOOKS = 120  # one a second; counted, since a machine that was suspended has seen nothing of that time
+_ENDING_S = 120.0  # for a killed process to leave a busy machine
 _LIMITS = Limits()
 
 
@@ -36,6 +36,8 @@ class Watch:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._was_suspended = False
+        self._pulse: float | None = None
+        self._silent_looks = 0
 
     def round(self) -> None:
         """Looks at the keeper once, and does what is due."""
@@ -46,12 +48,23 @@ class Watch:
             self._bring_back(record)
         elif processes.suspended([record.leader]):
             self._continue(record)
-        elif min(pulse.age_s(self._layout, KEEPER), time.time() - record.started_at) > _HUNG_S:
-            log.warning("keeper: no pulse for %.0f s; it is killed", _HUNG_S)
+        else:
+            self._was_suspended = False
+            self._listen(record)
+
+    def _listen(self, record: Record) -> None:
+        """Kills a keeper without a pulse."""
+        beaten = pulse.last(self._layout, KEEPER)
+        self._silent_looks = self._silent_looks + 1 if beaten == self._pulse else 0
+        self._pulse = beaten
+        if self._silent_looks >= _HUNG_LOOKS:
+            log.warning("keeper: no pulse at %d looks, one a second; it is killed", _HUNG_LOOKS)
             processes.send([record.leader], SIGKILL)  # what it knows lies on disk
-            processes.wait_for_end([record.leader], timeout_s=_HUNG_S)
+            processes.wait_for_end([record.leader], timeout_s=_ENDING_S)
+            self._silent_looks = 0
 
     def _bring_back(self, record: Record) -> None:
+        self._silent_looks = 0
         now, key = time.time(), f"{record.leader.pid} {record.leader.started}"
         history = read_history(self._layout, KEEPER)
         if history.dead != key:
@@ -67,7 +80,11 @@ class Watch:
             if code == STARTED:
                 write_history(self._layout, KEEPER, history.with_restart())
             elif code != NOT_NOW:
-                write_history(self._layout, KEEPER, replace(history, dead=""))  # another end, and a longer pause
+                failed = Death(at=time.time(), lived_s=0.0, is_excused=False)
+                reason = f"it could not be started; see {self._layout.logs / NAME}.log"
+                history = history.with_death(failed, dead=key, reason=reason, limits=_LIMITS)
+                write_history(self._layout, KEEPER, history)
+                log.warning("keeper: %s; %s", reason, history.gave_up or "tried again later")
 
     def _continue(self, record: Record) -> None:
         """Lets a suspended keeper go on when it was suspended at the last look, too."""

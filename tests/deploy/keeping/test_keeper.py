@@ -17,15 +17,17 @@ import pytest
 from deploy.local import processes, supervisor
 from deploy.local.configuration import Configuration, configure, write_env_file
 from deploy.local.keeping import wish
-from deploy.local.keeping.charge import Charge
+from deploy.local.keeping.charge import Charge, clear_away
 from deploy.local.keeping.hangs import Patience, Silence
 from deploy.local.keeping.history import Death, History, Limits, read_history
 from deploy.local.keeping.keeper import Keeper
+from deploy.local.keeping.observer import Observer
 from deploy.local.layout import Layout
 from deploy.local.probes import is_port_taken
 from deploy.local.processes import ProcessIdentity
+from deploy.local.records import write_record
 from deploy.local.services import Service
-from deploy.local.supervisor import Record
+from deploy.local.supervisor import Record, ServiceError
 from tests.deploy.test_processes import alive, wait_for_file
 from tests.free_ports import free_port
 from tests.platform_fixture import private_environment
@@ -403,3 +405,83 @@ def test_a_history_survives_its_keeper(configuration: Configuration) -> None:
     write_history(configuration.layout, "kept", history)
 
     assert read_history(configuration.layout, "kept") == history
+
+
+def test_a_start_that_fails_is_a_short_life_however_long_the_one_before_was(
+    configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, layout = service("kept"), configuration.layout
+    before = supervisor.start(kept, configuration)
+    before = replace(before, started_at=before.started_at - 7_200)
+    write_record(layout, before)
+    limits = Limits(first_pause_s=0.01, short_lives=3)
+    charge = Charge("kept", layout, limits=limits, patience=IMPATIENT, ended=threading.Event(), charges=dict)
+    charge.round(kept, configuration)  # it answers
+
+    def fail(*_: object) -> Record:
+        raise ServiceError("no room for another process")
+
+    monkeypatch.setattr(supervisor, "start", fail)
+    kill(before)
+    wait_for(lambda: is_gone(before.leader.pid), what="the end of the killed process")
+
+    wait_for(lambda: charge.round(kept, configuration) or read_history(layout, "kept").gave_up, what="the end")
+
+    history = read_history(layout, "kept")
+    long, *short = [death.lived_s for death in history.deaths]
+    assert long > 7_000
+    assert short == [0.0, 0.0, 0.0]
+    assert str(history.gave_up).endswith("no room for another process")
+    assert history.restarts == 0
+
+
+def test_a_leader_that_stands_in_no_record_makes_room_for_the_next_and_its_survivors_stay(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    path, layout = tmp_path / "child", configuration.layout
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'], start_new_session=True)\n"
+        f"open({str(path)!r}, 'w').write(str(child.pid))\n"
+        "child.wait()"
+    )
+    leading = service("leading", code, survivors_are_adopted=True)
+    recorded = supervisor.start(leading, configuration)
+    kill(recorded)
+    wait_for(lambda: is_gone(recorded.leader.pid), what="the end of the killed process")
+    path.unlink(missing_ok=True)
+    stray = supervisor.start(leading, configuration)
+    survivor = alive(int(wait_for_file(path)))
+    write_record(layout, recorded)  # whoever started the stray was killed before writing its record
+
+    clear_away(leading, recorded, configuration)
+
+    assert not processes.is_alive(stray.leader)
+    assert processes.is_alive(survivor)
+
+
+def test_a_hanging_leader_is_found_though_the_survivors_work(configuration: Configuration, tmp_path: Path) -> None:
+    path = tmp_path / "child"
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'while True: pass'], start_new_session=True)\n"
+        f"open({str(path)!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(300)"
+    )
+    hanging = service("hanging", code, survivors_are_adopted=True, is_ready=lambda _: False, ready_timeout_s=0.0)
+    record = supervisor.start(hanging, configuration)
+    wait_for_file(path)
+    observer = Observer(record, Patience(idle_s=1.0, busy_s=1e9, least_questions=3, idle_share=0.2))
+
+    reason = wait_for(lambda: observer.look(hanging, configuration).hangs, what="the verdict", timeout_s=60)
+
+    assert "did nothing meanwhile" in reason
+
+
+def test_a_service_that_works_on_its_first_answer_is_not_begun_again() -> None:
+    starting = Silence(Patience())
+    verdicts = [
+        starting.unanswered(now=now, cpu_s=now / 10, was_ready=False) for now in map(float, range(0, 9_000, 60))
+    ]
+
+    assert set(verdicts) == {None}
