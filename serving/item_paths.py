@@ -8,6 +8,7 @@ three. Clients take `.` and `..` out of a path, encoded or not, so an item may a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -16,6 +17,9 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 ACTIONS = ("similar", "embedding", "image")
 _ITEMS = "/v1/items/"
+# A client may percent-encode any letter of it, and the app ignores how many slashes it begins with; what comes after it
+# stays as it was sent.
+_SENT_ITEMS = re.compile("(?:/|(?i:%2f))*" + "".join(f"(?:{letter}|(?i:%{ord(letter):02x}))" for letter in _ITEMS))
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -41,11 +45,11 @@ class ItemPaths:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
-        if path.startswith(_ITEMS):
+        if f"/{path.lstrip('/')}".startswith(_ITEMS):
             sent = environ.get("REQUEST_URI", "").partition("?")[0]
             if unquote_to_bytes(sent.encode("latin-1")) != path.encode("latin-1"):
                 sent = quote(path, safe="/", encoding="latin-1")  # of a server that keeps no target as it was sent
-            environ["PATH_INFO"] = _ITEMS + _segments(sent.removeprefix(_ITEMS))
+            environ["PATH_INFO"] = _ITEMS + _segments(_SENT_ITEMS.sub("", sent, count=1))
         return self._app(environ, start_response)
 
 

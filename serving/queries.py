@@ -154,7 +154,7 @@ def _form_values(values: Mapping[str, str], settings: Settings) -> dict[str, Any
         try:
             read["filters"] = from_json(values["filters"], allow_inf_nan=False)
         except ValueError as error:
-            raise RequestError(f"filters: expected a JSON object, found text that is no JSON: {error}") from error
+            raise RequestError(f"filters: expected a JSON object, found text that is not JSON: {error}") from error
     return read
 
 

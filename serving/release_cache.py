@@ -241,7 +241,7 @@ def _served(files: Iterable[StoredFile]) -> list[StoredFile]:
 def _inside(folder: Path, file: StoredFile) -> Path:
     name = PurePosixPath(file.name)
     if name.is_absolute() or ".." in name.parts or not name.parts:
-        raise ReleaseError(f"{folder}: {file.name!r} is no name of a file in a release")
+        raise ReleaseError(f"{folder}: {file.name!r} is not the name of a file in a release")
     return folder / name
 
 

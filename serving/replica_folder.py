@@ -157,7 +157,7 @@ class ReplicaFolder:
         """Returns the plan, or None when there is none yet.
 
         Raises:
-            ContractError: the file is no plan.
+            ContractError: the file is not a plan.
         """
         return _read(self._plan, Plan)
 
@@ -212,7 +212,7 @@ def _read(path: Path, kind: type[D]) -> D | None:
     except FileNotFoundError:
         return None
     except ContractError as error:
-        raise ContractError(f"{path}: {error}; remove the file, the replica writes it anew") from error
+        raise ContractError(f"{path}: {error}; remove the file, the replica writes it again") from error
 
 
 def _write(path: Path, document: Document) -> None:

@@ -16,6 +16,8 @@ from vitrine.storage import ObjectStore
 from vitrine.storage.object_store import parse_s3_uri
 
 ACCESS_DENIED = "access denied"
+UNREADABLE = "?"
+"""The mark of an image that could not be read when its delivery was recorded."""
 _CHANGED = "is not the object that was recorded ({}) any more"
 _ATTEMPTS = 3  # on top of boto's own, which end once the answer's headers are there
 _DENIED = {"AccessDenied", "403", "Forbidden", "AllAccessDisabled"}
@@ -49,13 +51,16 @@ class ImageFetcher:
 
         Args:
             mark: `<size> <ETag>` of the object that was recorded, and no other is fetched; the empty text says that
-                there was none. None takes whatever lies there.
+                there was none, `UNREADABLE` that nobody could tell. None takes whatever lies there.
 
         Raises:
             StorageError: the object store failed; nothing is known about the image.
         """
         if mark == "":
             return FetchedImage(fault="there was no such object when the delivery was recorded")
+        if mark == UNREADABLE:
+            # What lies there now may not be what was delivered, and no later delivery would see it change.
+            return FetchedImage(fault="could not be read when the delivery was recorded: let the platform read it")
         bucket, key = parse_s3_uri(uri)
         store = self._bucket(bucket)
         recorded_size, _, etag = (mark or "").partition(" ")
@@ -76,10 +81,10 @@ class ImageFetcher:
                 time.sleep(0.5 * 2**attempt)
         raise StorageError(f"{uri}: not fetched in {_ATTEMPTS} attempts")
 
-    def mark(self, uri: str) -> str | None:
-        """Returns what marks the object at an absolute URI, or None where it cannot be told: access is denied.
+    def mark(self, uri: str) -> str:
+        """Returns what marks the object at an absolute URI, as `fetch` takes it.
 
-        The mark of what is not there is the empty text.
+        The mark of what is not there is the empty text; of what cannot be read, since access is denied, `UNREADABLE`.
 
         Raises:
             StorageError: the object store failed.
@@ -91,7 +96,7 @@ class ImageFetcher:
             fault = self._fault(error, bucket=bucket)
             if fault is None:
                 raise
-            return "" if isinstance(error, ObjectMissingError) else None
+            return "" if isinstance(error, ObjectMissingError) else UNREADABLE
         return f"{size_bytes} {etag}"
 
     def _bucket(self, bucket: str) -> ObjectStore:

@@ -37,10 +37,6 @@ class ImageListing:
         """Adds images; those that are there stay as they are."""
         self._connection.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", images)
 
-    def leave_out(self, paths: Iterable[str]) -> None:
-        """Takes images out again: of them nothing is known."""
-        self._connection.executemany("DELETE FROM images WHERE path = ?", ((path,) for path in paths))
-
     def mark(self, images: Iterable[tuple[str, str]]) -> None:
         """Marks the images that were added; others are left out."""
         self._connection.executemany("UPDATE images SET mark = ?2 WHERE path = ?1", images)
@@ -84,7 +80,7 @@ def image_listing(path: Path | str = ":memory:") -> Iterator[ImageListing]:
 
 
 def marks_schema() -> pa.Schema:
-    """An image's absolute URI, and its mark: the empty text for one that was not there."""
+    """An image's absolute URI, and its mark: the empty text where nothing lay, `?` where access was denied."""
     return pa.schema([pa.field("image_uri", pa.string()), pa.field("image_mark", pa.string())])
 
 

@@ -117,7 +117,9 @@ def locate_images(data: bytes, *, pack_id: str, expected: Sequence[str]) -> list
         file = pq.ParquetFile(io.BytesIO(data))
         groups = [file.read_row_group(number) for number in range(file.num_row_groups)]
     except pa.ArrowException as error:
-        raise ObjectCorruptError(f"pack {pack_id} is no readable Parquet: {error}; delete it and run again") from error
+        raise ObjectCorruptError(
+            f"pack {pack_id} is not a readable Parquet file: {error}; delete it and run again"
+        ) from error
     for number, group in enumerate(groups):
         position = 0 if not locations else locations[-1].image_offset
         for sha, content in zip(group.column(0).to_pylist(), group.column(1).to_pylist(), strict=True):

@@ -1,6 +1,6 @@
 """Images that stay where they lie, under an `s3://` prefix or elsewhere: marked by size and ETag.
 
-A mended image is another delivery, and no other than the marked one is fetched.
+A replaced image makes another delivery; only the marked object is fetched.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def noting_elsewhere(uris: Iterable[str], elsewhere: ImageListing, *, places: Im
 
 
 def mark_elsewhere(elsewhere: ImageListing, fetcher: ImageFetcher, *, threads: int, advance: Advance) -> None:
-    """Marks the images that were noted, by a request each; those that may not be asked for are left out.
+    """Marks the images that were noted, by a request each.
 
     Raises:
         StorageError: the object store failed.
@@ -72,9 +72,8 @@ def mark_elsewhere(elsewhere: ImageListing, fetcher: ImageFetcher, *, threads: i
     after = ""
     with ThreadPoolExecutor(threads) as pool:
         while batch := elsewhere.paths_after(after, count=_BATCH):
-            marks = list(zip(batch, pool.map(fetcher.mark, batch), strict=True))
+            marks = zip(batch, pool.map(fetcher.mark, batch), strict=True)
             elsewhere.mark((uri, mark) for uri, mark in marks if mark)
-            elsewhere.leave_out(uri for uri, mark in marks if mark is None)
             after = batch[-1]
             advance(len(batch))
 

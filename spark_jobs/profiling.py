@@ -132,7 +132,7 @@ def _check(result: dict[str, Any], policy: IngestPolicy) -> None:
         )
     share = result["rows_denied"] / max(1, result["rows"])
     if share > policy.quality.max_missing_image_share:
-        # A missing right is mended by an operator, and committed verdicts would outlive the mending.
+        # An operator can grant the missing right, and committed verdicts would outlive that.
         raise StorageError(
             f"the object store denied access to the images of {share:.1%} of the rows (limit "
             f"{policy.quality.max_missing_image_share:.1%}); let the platform read them, and run it again"

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spark_jobs.removals import check_removal
 from spark_jobs.validation.partition import APPROVED_SCOPE, approval_key
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
+from vitrine.contracts.datasets import Manifest
 from vitrine.errors import ContractError, GateError, SpaceMixError
 from vitrine.heads import manifest_units, read_manifest
+from vitrine.ingest_policy import IngestPolicy
+from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import CommittedAttempt
 from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
 
 
 def publish_partition(
@@ -23,7 +29,8 @@ def publish_partition(
         fingerprints: the encoders under which every unit must have a block.
 
     Raises:
-        GateError: the manifest did not pass the partition gate.
+        GateError: the manifest did not pass the partition gate, or would remove too large a share of the head as it is
+            by now.
         SpaceMixError: the catalog is of another embedding space by now.
         ContractError: a unit has no block yet, or no encoder is named.
     """
@@ -33,7 +40,8 @@ def publish_partition(
     object_store, ledger = open_object_store(settings), open_ledger(settings)
     try:
         manifest = read_manifest(object_store, catalog_id, dt, manifest_id)
-        if ledger.attempts.committed(scope=APPROVED_SCOPE, key=approval_key(catalog_id, dt, manifest_id)) is None:
+        approval = ledger.attempts.committed(scope=APPROVED_SCOPE, key=approval_key(catalog_id, dt, manifest_id))
+        if approval is None:
             raise GateError(
                 f"{where} is not approved: it was refused by the partition gate, or validation was killed before its "
                 "end; run `python -m spark_jobs validate` for its delivery, and see its quarantine"
@@ -55,8 +63,30 @@ def publish_partition(
                     f"{where} has {len(missing)} of {len(units)} units without a block under {fingerprint}, first "
                     f"{missing[0][0]} row group {missing[0][1]}; run `python -m spark_jobs embed` for it"
                 )
+        limit = IngestPolicy.of(catalog, settings).quality.max_removed_share
+        _check_removal_again(settings, object_store, ledger, manifest, approval=approval, limit=limit)
         return ledger.partitions.publish_manifest(
             catalog_id=catalog_id, dt=dt, manifest_id=manifest_id, delivery_id=manifest.delivery_id
         )
     finally:
         ledger.close()
+
+
+def _check_removal_again(
+    settings: Settings,
+    object_store: ObjectStore,
+    ledger: Ledger,
+    manifest: Manifest,
+    *,
+    approval: CommittedAttempt,
+    limit: float,
+) -> None:
+    """Judges what a manifest removes by the head as it is now, where it was approved over another one.
+
+    A manifest that was published before is published again unasked: its day is redone.
+    """
+    catalog_id, dt = manifest.catalog_id, manifest.dt
+    if approval.result.get("head_sequence") == ledger.partitions.head(catalog_id).head_sequence:
+        return
+    if not ledger.partitions.was_published(catalog_id=catalog_id, dt=dt, manifest_id=manifest.manifest_id):
+        check_removal(settings, object_store, ledger, manifest, limit=limit)

@@ -1,5 +1,6 @@
 """What publishing a manifest would take out of the head: gated before anything of it is embedded, unless it is meant.
 
+It is gated once more when it is published, if the head has moved since.
 The head of the days up to this one, as it is, is compared with what it would be. A full delivery removes what it omits,
 a daily one what it deletes, and one that replaces the day's earlier delivery what only that one had brought.
 """
@@ -74,7 +75,7 @@ def check_removal(
     raise GateError(
         f"catalog {catalog_id} {dt}: this {kind} would take {removal.removed:,} of {removal.items:,} items out of the "
         f"head of its day: {removal.share:.1%}{counted} (limit {limit:.1%}, `max_removed_share`), such as "
-        f"{', '.join(removal.examples)}. Nothing of it is embedded or published. Deliver the day again. If it is "
+        f"{', '.join(removal.examples)}. Nothing of it is published. Deliver the day again. If it is "
         f"meant, say so: `make ingest … REMOVAL=meant`, `Removal is meant` in the form of a run for {dt} without a "
         "source, or a file `_removal_is_meant` beside the items; redoing the day later asks nobody again. Or raise the "
         f"limit under `quality` of {catalog_id} in {settings.catalogs_file}, and run it again"

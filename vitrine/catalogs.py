@@ -201,7 +201,7 @@ def _with_space(path: Path, declared: Catalog, catalog: Catalog) -> str:
     if _parse_all(path, text) != read_catalogs(path) | {catalog.catalog_id: changed}:
         raise CatalogError(
             f"{path}: the space of catalog {catalog.catalog_id!r} was read off a refused delivery, and its lines were "
-            f"written anew since; write `space: {catalog.space}` there"
+            f"rewritten since; write `space: {catalog.space}` there"
             + (f" and `dimension: {catalog.dimension}`" if catalog.dimension else "")
         )
     return text

@@ -121,7 +121,7 @@ class LedgerError(VitrineError):
 
 
 class StaleGenerationError(LedgerError):
-    """Somebody else moved the live pointer first: read it again and decide anew."""
+    """Somebody else moved the live pointer first: read it again and decide again."""
 
 
 class StaleCandidateError(LedgerError):

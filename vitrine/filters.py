@@ -97,7 +97,7 @@ def _value(column: FilterColumn, value: Any) -> Any:
         try:
             return microseconds(datetime.datetime.fromisoformat(value))
         except (ValueError, OverflowError) as error:
-            raise _refused(f"filter on {column.name!r}: {value[:40]!r} is no time ({error})") from error
+            raise _refused(f"filter on {column.name!r}: {value[:40]!r} is not a time ({error})") from error
     shown = repr(value)
     raise _refused(
         f"filter on {column.name!r}, a {column.kind}: expected {_EXPECTED[column.kind]}, "

@@ -217,7 +217,7 @@ class Settings(BaseModel):
     index_drift_max_error_growth: float = Field(
         0.1,
         description=(
-            "A quantizer is trained anew when its error on the present head is larger by this share than on the one "
+            "A quantizer is trained again when its error on the present head is larger by this share than on the one "
             "that it was trained on. Recall does not depend on it, since each build is tuned; latency does."
         ),
         ge=0,
@@ -246,7 +246,7 @@ class Settings(BaseModel):
         0.0,
         description=(
             "The same of texts. Not gated by default: how well titles find their items depends on the encoder's "
-            "language and field, and a catalog that is searched by pictures only is no fault."
+            "language and field, and a catalog may be searched by pictures only."
         ),
         ge=0,
         le=1,
@@ -341,7 +341,7 @@ class Settings(BaseModel):
         state_dir = Path(environment.get(PREFIX + "STATE_DIR") or ".vitrine")
         named = environment.get(PREFIX + "ENV_FILE")
         if named and not Path(named).is_file():
-            raise SettingsError(f"{PREFIX}ENV_FILE names {named}, which is no file; write it or unset the variable")
+            raise SettingsError(f"{PREFIX}ENV_FILE names {named}, which is not a file; write it or unset the variable")
         env_file = Path(named) if named else state_dir / "env"
         values = read_env_file(env_file) if env_file.is_file() else {}
         values |= {name: value for name, value in environment.items() if name.startswith(PREFIX)}
@@ -351,7 +351,7 @@ class Settings(BaseModel):
                 continue
             field = name.removeprefix(PREFIX).lower()
             if field not in cls.model_fields:
-                raise SettingsError(f"{name} is no setting of Vitrine; see docs/settings.md for the list")
+                raise SettingsError(f"{name} is not a Vitrine setting; see docs/settings.md for the list")
             if value != "":
                 fields[field] = value
         if "catalogs_file" not in fields:

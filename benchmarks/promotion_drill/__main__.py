@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--state", type=Path, help="a state folder that is kept: the next drill there finds its catalogs released"
     )
     options = parser.parse_args(arguments)
+    # A drill that is terminated ends its platform too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.update(direct_connections(os.environ))
     layout = Layout((options.state or Path(tempfile.mkdtemp(prefix="vitrine-drill-"))).absolute())
     try:

@@ -159,7 +159,7 @@ def check_day(dt: str) -> str:
     try:
         return parse_partition_key(dt)
     except PartitionKeyError as error:
-        raise CatalogError(f"DT={dt} is no day; expected one such as 2026-11-10") from error
+        raise CatalogError(f"DT={dt} is not a day; expected one such as 2026-11-10") from error
 
 
 def check_source(source: str) -> str:

@@ -61,7 +61,7 @@ def load_or_generate(layout: Layout) -> Credentials:
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"{layout.secrets_file} cannot be read as JSON: {error}; restore it, or remove {layout.state_dir} "
-                "to begin anew"
+                "to start afresh"
             ) from error
     generated = asdict(_generate())
     names = [field.name for field in fields(Credentials)]

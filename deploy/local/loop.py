@@ -111,7 +111,7 @@ def check_challenger(version: ModelVersion) -> None:
     """
     if "challenger" not in version.aliases:
         raise LoopError(
-            f"version {version.version} of the encoder is no challenger: "
+            f"version {version.version} of the encoder is not a challenger: "
             f"{version.tags.get('vitrine.challenger', 'it was not judged')}; it is not promoted. Look at the report in "
             "MLflow, and train longer"
         )

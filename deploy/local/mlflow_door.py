@@ -70,7 +70,8 @@ class Door:
             given.setdefault(name, []).append(value.decode("latin-1"))
         named = [host.lower() for host in given.get(b"host", [])]
         if len(named) != 1 or named[0] not in self.hosts:
-            return Refusal(403, f"this server is not called {', '.join(named) or 'nothing'}: see `make status`")
+            found = f", found {', '.join(named)}" if any(named) else ""
+            return Refusal(403, f"expected a Host header that names this server{found}: see `make status`")
         if not self.origins.issuperset(given.get(b"origin", [])):
             return Refusal(403, "pages of another origin may not ask here")
         if _comes_from_elsewhere(given) and not _opens_the_front_page(method, path, given):

@@ -24,13 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True, help=f"on {HOST}")
     parser.add_argument("--artifacts", type=Path, required=True, help="the one folder that artifacts lie in")
     options = parser.parse_args(arguments)
-    user, password = (os.environ[f"MLFLOW_TRACKING_{name}"] for name in ("USERNAME", "PASSWORD"))
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD"))
     if not user or not password:
         sys.exit("MLflow is not started without a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+    backend_store_uri = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    if not backend_store_uri:
+        sys.exit("MLflow is not started without a database: set MLFLOW_BACKEND_STORE_URI, such as postgresql://…")
     hosts = [f"{name}:{options.port}" for name in (HOST, "localhost")]
     origins = [f"http://{host}" for host in hosts]
     # Read while MLflow is imported.
-    os.environ.update(server_variables(os.environ["MLFLOW_BACKEND_STORE_URI"], options.artifacts))
+    os.environ.update(server_variables(backend_store_uri, options.artifacts))
     os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(hosts)
     os.environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)
 

@@ -23,7 +23,7 @@ from vitrine.process_table import (
     stat_fields,
 )
 
-# Not VITRINE_*: it is no setting, and it must never stand in the env file that people source.
+# Not VITRINE_*: it is not a setting, and it must never stand in the env file that people source.
 MARK = "_VITRINE_PLATFORM"
 # include/linux/sched.h; `flags` and `signal` are fields 9 and 31 of proc_pid_stat(5).
 _PF_EXITING = 0x4

@@ -118,7 +118,7 @@ def _of_a_dead(
 ) -> tuple[str, str]:
     left = f"{len(found)} of its processes are left" if found else ""
     if record is not None and history.gave_up:
-        return "gave up", f"{history.gave_up}; mend the cause, then `make up`"
+        return "gave up", f"{history.gave_up}; fix the cause, then `make up`"
     if record is None or not is_kept:
         return "stopped", left
     wait_s = history.next_at - time.time()

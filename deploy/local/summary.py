@@ -158,7 +158,7 @@ def _remarks(service: ServiceState) -> Iterator[str]:
 def _advice(state: PlatformState) -> Iterator[str]:
     if not state.is_wanted:
         if any(service.process_count for service in state.services):
-            yield "`make down` was not finished, or never came to an end; run it again"
+            yield "`make down` did not finish; run it again"
         else:
             yield "nothing runs; `make up` starts the services"
         return

@@ -19,7 +19,7 @@ def is_releasing(catalog_id: str) -> bool:
 
 
 def is_building(catalog_id: str) -> bool:
-    """Tells whether a build runs, be it that it still waits. One that is queued may be of a DAG that is paused."""
+    """Tells whether a build runs, also while it waits. One that is queued may be of a DAG that is paused."""
     return count_runs(f"{catalog_id}.build_index", _RUNNING) > 0
 
 

@@ -155,7 +155,7 @@ def log_failure(context: Context) -> None:
     partition = f" of partition {dag_run.partition_key}" if dag_run.partition_key else ""
     log.error(
         "%s%s: task %s failed in run %s: %s. What was committed stays and nothing half done is visible; the live "
-        "release serves on. Mend the cause, then clear this task, or the one that the error names: it goes on from "
+        "release serves on. Fix the cause, then clear this task, or the one that the error names: it goes on from "
         "what is there.",
         instance.dag_id,
         partition,

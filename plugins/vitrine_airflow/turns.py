@@ -27,8 +27,8 @@ def promoted_run_id(sequence: int, fingerprint: str) -> str:
 def catalogs_before(settings: Settings, *, catalog_id: str, run_id: str) -> list[str] | None:
     """Returns the catalogs that a build waits for: from the first before it in turn that goes on, in their order.
 
-    None are waited for while fewer go on than `promotion_catalogs_at_once`, nor by a build that no promotion asked for.
-    None in place of a list: the alias has moved on, and the build is asked for no more.
+    The list is empty while fewer than `promotion_catalogs_at_once` go on, and for a build that no promotion asked for.
+    None in place of a list: the alias has moved on, and the build is no longer wanted.
     """
     states = _states(settings, run_id)
     if states.get(catalog_id) == "superseded":
@@ -57,8 +57,10 @@ def _states(settings: Settings, run_id: str) -> dict[str, str]:
 
 def _goes_on(catalog_id: str, run_id: str) -> bool:
     """Tells whether a catalog builds or releases, or is about to."""
-    if airflow_runs.is_releasing(catalog_id):
+    # A release that goes from queued to running while its build ends would be seen by neither question the other way
+    # round: the turn would go to the next catalog.
+    if airflow_runs.is_building(catalog_id) and (
+        airflow_runs.has_begun(catalog_id, run_id) or not airflow_runs.is_ingesting(catalog_id)
+    ):
         return True
-    if not airflow_runs.is_building(catalog_id):
-        return False
-    return airflow_runs.has_begun(catalog_id, run_id) or not airflow_runs.is_ingesting(catalog_id)
+    return airflow_runs.is_releasing(catalog_id)

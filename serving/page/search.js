@@ -217,7 +217,7 @@ async function searchWithPicture(file) {
   const catalog = state.catalogs.find((one) => one.catalog_id === asked.catalog);
   if (!catalog || catalog.space === "vectors") return;
   if (file.type && !file.type.startsWith("image/")) {
-    fail("That is no picture", `“${file.name}” cannot be searched with. Choose a JPEG, PNG or WebP.`);
+    fail("That is not a picture", `“${file.name}” cannot be searched with. Choose a JPEG, PNG or WebP.`);
     return;
   }
   const blob = await shrunk(file);

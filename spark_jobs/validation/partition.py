@@ -47,7 +47,8 @@ def validate_partition(
     The same delivery under the same rules for rows gives the same manifest id, whatever the thresholds of the gate, and
     nothing is written twice.
 
-    A manifest that was approved stays so: redoing its day asks nobody again.
+    A manifest that was approved stays so: redoing its day asks nobody again. Should the head move before the manifest
+    is published, `publish_partition` looks again at what it would remove.
 
     Raises:
         GateError: too many rejects, or too much would leave the head. The manifest is there to be looked at and is not
@@ -79,12 +80,15 @@ def validate_partition(
         key = approval_key(catalog_id, dt, manifest_id)
         if ledger.attempts.committed(scope=APPROVED_SCOPE, key=key) is None:
             manifest = read_manifest(object_store, catalog_id, dt, manifest_id)
+            # Read first: a head that grows meanwhile is another than this one, and is looked at again.
+            head_sequence = ledger.partitions.head(catalog_id).head_sequence
             removal = check_removal(settings, object_store, ledger, manifest, limit=policy.quality.max_removed_share)
             result = {
                 "delivery_id": delivery_id,
                 "checks": [check.model_dump() for check in checks],
                 "removed": removal.removed,
                 "of_items": removal.items,
+                "head_sequence": head_sequence,
             }
             ledger.attempts.commit(scope=APPROVED_SCOPE, key=key, attempt_id=attempt_id(), result=result)
     finally:

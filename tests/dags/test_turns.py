@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,9 +28,11 @@ class Airflow:
     runs: dict[str, list[str]] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     asked: Counter[str] = field(default_factory=Counter)
+    moves: dict[str, Callable[[], None]] = field(default_factory=dict)  # what happens just before a DAG is answered for
 
     def count_runs(self, *, dag_id: str, states: list[str]) -> int:
         self.asked[dag_id] += 1
+        self.moves.pop(dag_id, lambda: None)()
         return sum(state in states for state in self.runs.get(dag_id, []))
 
     async def looked_at(self, dag_id: str) -> None:
@@ -113,6 +115,20 @@ def test_as_many_catalogs_go_side_by_side_as_the_setting_says(promoted: Promoted
 
     assert two_before == [[], [], [default, first]]
     assert one_before == []
+
+
+@pytest.mark.parametrize("question", ["build_index", "release_index"])
+def test_a_catalog_keeps_its_turn_while_its_build_ends_and_its_release_begins(
+    question: str, promoted: Promoted, airflow: Airflow
+) -> None:
+    build, release = (f"{promoted.default}.{name}" for name in ("build_index", "release_index"))
+    airflow.runs = {build: ["running"], release: ["queued"]}
+    airflow.begun = {build}
+    airflow.moves = {
+        f"{promoted.default}.{question}": lambda: airflow.runs.update({build: ["success"], release: ["running"]})
+    }
+
+    assert promoted.before(promoted.first) == [promoted.default]
 
 
 def test_a_catalog_that_failed_or_was_never_begun_holds_nobody_up(promoted: Promoted, airflow: Airflow) -> None:

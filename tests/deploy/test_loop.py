@@ -41,7 +41,7 @@ def test_a_change_that_was_felt_is_a_failure(load: LoadReport, says: str) -> Non
 def test_only_a_challenger_is_promoted_and_others_say_why_not() -> None:
     check_challenger(ModelVersion("2", ("challenger",), {}))
 
-    with pytest.raises(LoopError, match=r"version 3 .* is no challenger: no: It falls"):
+    with pytest.raises(LoopError, match=r"version 3 .* is not a challenger: no: It falls"):
         check_challenger(ModelVersion("3", (), {"vitrine.challenger": "no: It falls."}))
 
 

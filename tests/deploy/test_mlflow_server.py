@@ -1,10 +1,12 @@
-"""What our MLflow server relies on inside MLflow: it must be there under these names."""
+"""Our MLflow server: what it relies on inside MLflow is there, and it says which setting it lacks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.local.mlflow_server import server_variables
+import pytest
+
+from deploy.local.mlflow_server import main, server_variables
 
 
 def test_the_variables_are_those_that_mlflow_reads() -> None:
@@ -21,3 +23,26 @@ def test_the_variables_are_those_that_mlflow_reads() -> None:
     }
 
     assert server_variables("sqlite:///x", Path("/artifacts")) == expected
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("MLFLOW_TRACKING_USERNAME", "without a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        ("MLFLOW_TRACKING_PASSWORD", "without a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        ("MLFLOW_BACKEND_STORE_URI", "without a database: set MLFLOW_BACKEND_STORE_URI"),
+    ],
+)
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_it_says_which_setting_it_lacks(
+    missing: str, sentence: str, is_empty: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_BACKEND_STORE_URI"):
+        monkeypatch.setenv(name, "given")
+    if is_empty:
+        monkeypatch.setenv(missing, "")
+    else:
+        monkeypatch.delenv(missing)
+
+    with pytest.raises(SystemExit, match=sentence):
+        main(["--port", "1", "--artifacts", str(tmp_path)])

@@ -48,6 +48,18 @@ def test_each_id_reaches_its_own_item_by_every_address(odd_app: Flask) -> None:
             assert (status, image) == (200, odd_picture(row))
 
 
+def _app_of_ids() -> Flask:
+    """Answers with the id and the action that an address means."""
+    app = Flask("ids")
+    app.url_map.merge_slashes = False
+    app.url_map.converters["path"] = ItemId
+    app.wsgi_app = ItemPaths(app.wsgi_app)  # type: ignore[method-assign]
+    for action in ("item", *(action.lstrip("/") for action in ACTIONS if action)):
+        rule = "/v1/items/<path:item_id>" + ("" if action == "item" else f"/{action}")
+        app.add_url_rule(rule, action, lambda item_id, action=action: {"item_id": item_id, "action": action})
+    return app
+
+
 def test_addresses_of_all_ids_and_actions_differ(odd_app: Flask) -> None:
     addresses = [item_path(item_id, action) for item_id in ODD_IDS for action in ("similar", "image", "embedding")]
 
@@ -73,18 +85,51 @@ def test_addresses_of_all_ids_and_actions_differ(odd_app: Flask) -> None:
     ],
 )
 def test_addresses_mean_what_they_meant_and_encoded_slashes_belong_to_ids(path: str, item_id: str) -> None:
-    app = Flask("ids")
-    app.url_map.merge_slashes = False
-    app.url_map.converters["path"] = ItemId
-    app.wsgi_app = ItemPaths(app.wsgi_app)  # type: ignore[method-assign]
-    for action in ACTIONS:
-        app.add_url_rule(f"/v1/items/<path:item_id>{action}", action or "item", lambda item_id: {"item_id": item_id})
+    app = _app_of_ids()
 
     answer = app.test_client().get(path)
     sent = _get(app, path)
 
-    assert answer.json == {"item_id": item_id}
-    assert json.loads(sent[1]) == {"item_id": item_id}
+    assert answer.json is not None and answer.json["item_id"] == item_id
+    assert json.loads(sent[1]) == answer.json
+
+
+@pytest.mark.parametrize(
+    ("target", "item_id", "action"),
+    [
+        ("/v1/item%73/a", "a", "item"),
+        ("/v1/item%73/a/image", "a", "image"),
+        ("/v1/item%73/a%2Fimage", "a/image", "item"),
+        ("/v1/items%2fa/similar", "a", "similar"),
+        ("/v1%2Fitems/a%2Fb/embedding", "a/b", "embedding"),
+        ("/%76%31/%69%74%65%6d%73/a/image", "a", "image"),
+        ("/%76%31/%69%74%65%6D%73/caf%c3%a9", "café", "item"),
+        ("//v1/items/a%2Fimage", "a/image", "item"),
+        ("/%2F/v1/item%73/a%252Fb/image", "a%2Fb", "image"),
+        ("/v1/items//v1/items/a", "/v1/items/a", "item"),
+        ("/v1/items/%2Fv1%2Fitems%2Fa/image", "/v1/items/a", "image"),
+        ("/v1/item%73/./a/../b/image", "./a/../b", "image"),
+    ],
+)
+def test_letters_of_the_address_may_be_encoded_as_well(target: str, item_id: str, action: str) -> None:
+    status, body = _get(_app_of_ids(), target)
+
+    assert (status, json.loads(body)) == (200, {"item_id": item_id, "action": action})
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1//items/a",
+        "/v1/./items/a",
+        "/v1/x/../items/a",
+        "/V1/items/a",
+        "/v1/item%2573/a",
+        "/v1/items",
+    ],
+)
+def test_other_spellings_are_the_address_of_nothing(target: str) -> None:
+    assert _get(_app_of_ids(), target)[0] == 404
 
 
 def test_bytes_that_are_no_text_are_the_address_of_nothing(odd_app: Flask) -> None:

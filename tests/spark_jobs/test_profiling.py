@@ -26,6 +26,7 @@ from tests.spark_jobs.delivered_folder import (
     write_jsonl,
     write_parquet,
 )
+from tests.spark_jobs.denied_images import heads_denied
 from vitrine.catalogs import Catalog
 from vitrine.contracts.items import candidate_schema
 from vitrine.errors import StorageError
@@ -270,6 +271,34 @@ def test_an_image_that_is_not_copied_is_taken_as_it_was_recorded_or_not_at_all(
         sha256_hex(picture(10)),
     ]
     assert [row["reject_reason"] for row in again] == [None, None, "image_missing", None] * 2
+
+
+def test_an_image_whose_access_is_granted_after_the_recording_is_another_delivery(
+    profiled: Any, settings: Settings, ledger: Ledger, object_store: ObjectStore, catalog_id: str, tmp_path: Path
+) -> None:
+    other = object_store.with_bucket(f"{object_store.bucket}-shop")
+    other.ensure_bucket()
+    catalog = declare(settings, catalog_id, image_buckets=(other.bucket,))
+    names = ("open.png", "denied.png")
+    for number, name in enumerate(names):
+        other.put_bytes(name, picture(number))
+    rows = [{"item_id": name, "image_uri": f"s3://{other.bucket}/{name}"} for name in names]
+    write_jsonl(tmp_path / "items.jsonl", rows)
+    day = {"catalog_id": catalog_id, "dt": DT}
+    with heads_denied("denied.png"):
+        delivery_id = record_delivery(settings, **day, source=str(tmp_path))
+
+    run_profile_job(settings, **day, delivery_id=delivery_id)
+    found = candidate_rows(settings, ledger, object_store, catalog, delivery_id)
+    again = profiled(catalog, tmp_path)
+
+    assert [row["reject_reason"] for row in found] == [None, "image_missing"]
+    assert found[1]["reject_detail"] == (
+        f"s3://{other.bucket}/denied.png: could not be read when the delivery was recorded: let the platform read it; "
+        "deliver the day again"
+    )
+    assert [row["reject_reason"] for row in again] == [None, None]
+    assert ledger.partitions.current_delivery(**day).delivery_id != delivery_id
 
 
 def test_a_catalog_of_vectors_names_each_vector_by_its_bytes(

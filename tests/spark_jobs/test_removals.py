@@ -91,8 +91,8 @@ def test_a_delivery_that_replaces_the_day_removes_what_only_the_earlier_one_had_
 ) -> None:
     publish(settings, ledger, object_store, delivery(catalog, FIRST, range(10)))
     publish(settings, ledger, object_store, delivery(catalog, SECOND, range(5, 20)))
-    mended = delivery(catalog, SECOND, range(5, 8))
-    manifest = read_manifest(object_store, catalog.catalog_id, SECOND, write_manifest(settings, mended))
+    replacing = delivery(catalog, SECOND, range(5, 8))
+    manifest = read_manifest(object_store, catalog.catalog_id, SECOND, write_manifest(settings, replacing))
 
     found = removal_of(object_store, manifest, current=ledger.partitions.head(catalog.catalog_id).manifests, limit=0.3)
 
@@ -178,6 +178,41 @@ def test_a_full_delivery_that_empties_the_head_is_refused_until_somebody_says_th
     assert validate_partition(settings, **day, delivery_id=delivery_id) == manifest_id
     shares = [(check["value"], check["passed"]) for check in ledger.checks.series(**_check(catalog_id))]
     assert sorted(shares) == [(1.0, False), (1.0, False), (1.0, True)]
+
+
+def test_an_approval_holds_for_the_head_that_it_was_judged_by(
+    settings: Settings, ledger: Ledger, object_store: ObjectStore, catalog: Catalog
+) -> None:
+    day = {"catalog_id": catalog.catalog_id, "dt": SECOND}
+    delivery_id = delivery(catalog, SECOND, range(0), gone=range(1), full=True).write(settings)
+    manifest_id = validate_partition(settings, **day, delivery_id=delivery_id)  # of an empty head
+    publish(settings, ledger, object_store, delivery(catalog, FIRST, range(20)))
+    of = {**day, "manifest_id": manifest_id, "fingerprints": ["external"]}
+
+    assert validate_partition(settings, **day, delivery_id=delivery_id) == manifest_id
+    with pytest.raises(GateError, match=r"would take 20 of 20 items .* 100\.0% \(limit 30\.0%.*REMOVAL=meant"):
+        publish_partition(settings, **of)
+    assert SECOND not in ledger.partitions.head(catalog.catalog_id).manifests
+    record_delivery(settings, **day, removal_is_meant=True)
+
+    assert publish_partition(settings, **of) == 2
+
+
+def test_a_day_that_was_published_is_published_again_unasked_whatever_the_head_has_become(
+    settings: Settings, ledger: Ledger, object_store: ObjectStore, catalog: Catalog
+) -> None:
+    day = {"catalog_id": catalog.catalog_id, "dt": SECOND}
+    emptying = delivery(catalog, SECOND, range(0), gone=range(1), full=True)
+    manifest_id = validate_partition(settings, **day, delivery_id=emptying.write(settings))
+    of = {**day, "manifest_id": manifest_id, "fingerprints": ["external"]}
+    publish_partition(settings, **of)
+    publish(settings, ledger, object_store, delivery(catalog, FIRST, range(20)))
+    publish(settings, ledger, object_store, delivery(catalog, SECOND, range(5)))
+    emptying.write(settings)  # the earlier delivery is the day's current one again
+
+    assert publish_partition(settings, **of) == 4
+    assert publish_partition(settings, **of) == 4
+    assert len(ledger.checks.series(**_check(catalog.catalog_id))) == 1
 
 
 def _check(catalog_id: str) -> dict[str, str]:

@@ -11,19 +11,20 @@ from vitrine.settings import Settings
 pytestmark = pytest.mark.timeout(1800)  # two JVMs on a machine that may be busy
 
 
-def test_a_local_driver_answers_no_stranger_and_listens_on_loopback_only(local_spark: None) -> None:
+def test_a_local_driver_answers_whoever_knows_its_secret_and_listens_on_loopback_only(local_spark: None) -> None:
     with spark_session(Settings(), name="shared") as spark, stranger() as jvm:
         driver = spark.sparkContext._jvm.org.apache.spark.SparkEnv.get()
+        own = driver.securityManager().getSecretKey()
         address = driver.rpcEnv().address()
         block_manager = driver.blockManager().blockManagerId()
 
         reached = {
             secret: reaches(jvm, host=address.host(), port=address.port(), what="driver", secret=secret)
-            for secret in (None, "", "a guess")
+            for secret in (None, "", "a guess", own)
         }
         work = spark.range(1000).repartition(3).selectExpr("sum(id)").collect()
 
-    assert reached == {None: False, "": False, "a guess": False}
+    assert reached == {None: False, "": False, "a guess": False, own: True}
     assert (address.host(), block_manager.host()) == ("127.0.0.1", "127.0.0.1")
     assert work[0][0] == 499_500
 

@@ -110,7 +110,7 @@ def test_columns_read_back_from_disk_are_those_that_were_written(
         ({"category": ["x"] * 1_001}, "at most 1000"),
         ({"category": ["x"] * 501, "price": [1] * 500}, "1001 values in lists; at most 1000"),
         ({"in_stock": 1}, "'in_stock', a boolean: expected true or false"),
-        ({"created_at": "yesterday"}, "'yesterday' is no time"),
+        ({"created_at": "yesterday"}, "'yesterday' is not a time"),
         ({"created_at": 5}, "'created_at', a time"),
         (["category"], "must be an object"),
     ],

@@ -27,6 +27,19 @@ def test_publishing_the_same_manifest_again_leaves_the_head_where_it_was(ledger:
     assert ledger.partitions.head(catalog_id).manifests == {"2026-11-01": "m-1"}
 
 
+def test_a_manifest_was_published_once_it_was_the_current_one_of_its_day(ledger: Ledger, catalog_id: str) -> None:
+    day = {"catalog_id": catalog_id, "dt": "2026-11-01"}
+    ledger.partitions.record_delivery(**day, delivery_id="d-1", source="s")
+    for manifest_id in ("m-1", "m-2"):
+        ledger.partitions.publish_manifest(**day, manifest_id=manifest_id, delivery_id="d-1")
+
+    published = [ledger.partitions.was_published(**day, manifest_id=f"m-{number}") for number in (1, 2, 3)]
+    another_day = {"catalog_id": catalog_id, "dt": "2026-11-02", "manifest_id": "m-1"}
+
+    assert published == [True, True, False]
+    assert not ledger.partitions.was_published(**another_day)
+
+
 def test_an_old_run_that_is_cleared_does_not_bring_an_older_delivery_back(ledger: Ledger, catalog_id: str) -> None:
     day = {"catalog_id": catalog_id, "dt": "2026-11-01"}
     for number in (1, 2):

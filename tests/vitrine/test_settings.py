@@ -53,7 +53,7 @@ def test_a_replica_is_named_by_what_can_name_a_folder(tmp_path: Path, replica_id
 
 
 def test_an_unknown_variable_is_refused_rather_than_ignored(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="VITRINE_SERCH_PORT is no setting"):
+    with pytest.raises(SettingsError, match="VITRINE_SERCH_PORT is not a Vitrine setting"):
         Settings.from_environment({"VITRINE_STATE_DIR": str(tmp_path), "VITRINE_SERCH_PORT": "8000"})
 
 

@@ -83,7 +83,7 @@ def _gain(task: TaskReport, champion: str) -> tuple[bool, str]:
         return False, f"{task.name}: {champion} did not answer."
     what = f"{task.name}: {task.metric} {_signed(interval)} against {champion} over {interval.queries} queries"
     if interval.groups < 2:
-        return False, f"{what}, all of one product: that is no evidence."
+        return False, f"{what}, all of one product: that proves nothing."
     if interval.low > 0:
         return True, f"{what}; the interval lies above 0."
     return False, f"{what}; the interval does not lie above 0."

@@ -132,5 +132,5 @@ def _split(chunks: Iterator[bytes | Unreadable]) -> Iterator[tuple[int, bytes | 
 
 def _line(pieces: list[bytes], length: int) -> bytes | Unreadable:
     if length > MAX_LINE_BYTES:
-        return Unreadable(f"a line of {length:,} bytes is no row; expected at most {MAX_LINE_BYTES:,}")
+        return Unreadable(f"a line of {length:,} bytes is not a row; expected at most {MAX_LINE_BYTES:,}")
     return b"".join(pieces)

@@ -18,7 +18,7 @@ from vitrine.storage.object_file import ByteSource, RangeFile
 BATCH_ROWS = 4096
 # What pyarrow raises on damaged files and on values that Python cannot hold (the year 30000, text that is not UTF-8).
 _READ_ERRORS = (pa.ArrowException, ValueError, OverflowError, TypeError, KeyError, OSError)
-_TOO_LONG = Unreadable(f"a value of more than {MAX_LINE_BYTES:,} bytes is no value of a row")
+_TOO_LONG = Unreadable(f"a value of more than {MAX_LINE_BYTES:,} bytes is not a value of a row")
 
 
 def parquet_row_counts(source: ByteSource, *, name: str, max_group_rows: int, max_group_bytes: int) -> list[int]:
@@ -30,7 +30,7 @@ def parquet_row_counts(source: ByteSource, *, name: str, max_group_rows: int, ma
     try:
         metadata = pq.read_metadata(pa.PythonFile(RangeFile(source), mode="r"))
     except _READ_ERRORS as error:
-        raise DeliveryError(f"{name} is no readable Parquet file: {error}; deliver it whole") from error
+        raise DeliveryError(f"{name} is not a readable Parquet file: {error}; deliver it whole") from error
     counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     for group, rows in enumerate(counts):
         if not 0 <= rows <= max_group_rows:

@@ -82,7 +82,7 @@ def load_checkpoint(folder: Path) -> Any:
     missing = sorted(report["missing_keys"])
     if missing:
         raise EncoderError(
-            f"{folder}: {len(missing)} tensors are missing, first {missing[0]}: random weights are no encoder"
+            f"{folder}: {len(missing)} tensors are missing, first {missing[0]}: random weights are not an encoder"
         )
     return model.eval()
 
@@ -99,7 +99,7 @@ def _download(name: str, into: Path) -> Path:
         config = Path(hf_hub_download(name, "preprocessor_config.json"))
     except (OSError, ValueError) as error:
         raise EncoderError(
-            f"{name!r} is no folder here and could not be fetched from the model hub as safetensors: {error}; "
+            f"{name!r} is not a folder here and could not be fetched from the model hub as safetensors: {error}; "
             "without a network give the path of an encoder folder (config.json, model.safetensors, "
             "preprocessor_config.json, tokenizer.json)"
         ) from error

@@ -115,7 +115,9 @@ def fetch_encoder(fingerprint: str, object_store: ObjectStore, cache_folder: Pat
         ObjectCorruptError: a file differs from its recorded SHA-256.
     """
     if not _PLAIN.fullmatch(fingerprint):
-        raise EncoderError(f"{fingerprint[:80]!r} is no fingerprint: expected letters, digits, dashes and underscores")
+        raise EncoderError(
+            f"{fingerprint[:80]!r} is not a fingerprint: expected letters, digits, dashes and underscores"
+        )
     target = cache_folder / fingerprint
     if (target / MANIFEST_FILE).is_file():
         return target
@@ -129,7 +131,7 @@ def fetch_encoder(fingerprint: str, object_store: ObjectStore, cache_folder: Pat
         partial.mkdir()
         for file in manifest.files:
             if Path(file.name).name != file.name:
-                raise EncoderError(f"{_manifest_key(fingerprint)}: {file.name!r} is no plain file name")
+                raise EncoderError(f"{_manifest_key(fingerprint)}: {file.name!r} is not a plain file name")
             object_store.get_file(_file_key(fingerprint, file), partial / file.name, sha256=file.sha256)
         (partial / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         partial.rename(target)

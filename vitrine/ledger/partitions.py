@@ -101,6 +101,16 @@ class Partitions:
         self._database.export_journal()
         return int(sequence) + 1
 
+    def was_published(self, *, catalog_id: str, dt: str, manifest_id: str) -> bool:
+        """Tells whether a manifest is, or ever was, the current one of its day."""
+        table = tables.journal
+        published = {"catalog_id": catalog_id, "dt": dt, "manifest_id": manifest_id}
+        query = select(table.c.sequence).where(
+            (table.c.kind == "manifest_published") & table.c.payload.contains(published)
+        )
+        with self._database.transaction() as connection:
+            return connection.execute(query.limit(1)).scalar() is not None
+
     def head(self, catalog_id: str) -> Head:
         """Returns the head: its sequence and the current manifest of every day, both of one moment."""
         table = tables.current_manifests
@@ -133,5 +143,5 @@ def _check_current_delivery(
         raise StaleDeliveryError(
             f"catalog {catalog_id} {dt}: manifest {manifest_id} is of delivery {delivery_id}, the day's current "
             f"delivery is {current or 'none'}; what came later is not replaced by what came earlier: ingest the day "
-            "again without a source to publish the current delivery, or with one to deliver anew"
+            "again without a source to publish the current delivery, or with one to deliver again"
         )

@@ -165,7 +165,7 @@ class Releases:
             if generation != expected_generation:
                 raise StaleGenerationError(
                     f"catalog {catalog_id}: expected generation {expected_generation}, found {generation}; "
-                    "another activation came first: read the live release and decide anew"
+                    "another activation came first: read the live release and decide again"
                 )
             if live and action == "release":
                 if live.pinned:
@@ -215,7 +215,7 @@ class Releases:
             elif connection.execute(statement.on_conflict_do_nothing().returning(table.c.catalog_id)).scalar() is None:
                 raise StaleGenerationError(
                     f"catalog {catalog_id}: expected no live release, found one that came first; "
-                    "read it and decide anew"
+                    "read it and decide again"
                 )
             history = {
                 "catalog_id": catalog_id,

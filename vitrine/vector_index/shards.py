@@ -97,7 +97,7 @@ def _read(path: Path) -> Any:
         # IO_FLAG_MMAP has no effect on HNSW and makes IVF ten times slower; this flag maps both.
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        raise ContractError(f"{path} is no index that this faiss reads: {error}") from error
+        raise ContractError(f"{path} is not an index that this faiss reads: {error}") from error
 
 
 def _map_rows(index: Any) -> None:

@@ -95,7 +95,7 @@ class Keeper:
                 if self._env_stamp() != self._stamp:
                     self._configuration, self._services = self._read_plan()
             except (VitrineError, OSError) as error:
-                log.error("the settings cannot be read, those of before count: %s", error)
+                log.error("the settings cannot be read, the previous ones stay in force: %s", error)
             return self._configuration, self._services
 
     def _read_plan(self) -> tuple[Configuration, dict[str, Service]]:

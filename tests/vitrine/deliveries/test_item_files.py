@@ -126,7 +126,7 @@ def test_a_csv_row_that_is_not_utf8_costs_only_itself() -> None:
 
 
 def test_a_parquet_file_without_a_footer_is_refused() -> None:
-    with pytest.raises(DeliveryError, match=r"items\.parquet is no readable Parquet file"):
+    with pytest.raises(DeliveryError, match=r"items\.parquet is not a readable Parquet file"):
         plan_splits(_Held(b"PAR1 this is none PAR1"), name="items.parquet", file_number=0, limits=LIMITS)
 
 

@@ -144,7 +144,7 @@ def test_a_checkpoint_that_is_nowhere_says_what_to_do(object_store: ObjectStore)
 def test_a_fingerprint_that_could_name_another_folder_is_refused(
     fingerprint: str, object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    with pytest.raises(EncoderError, match="is no fingerprint"):
+    with pytest.raises(EncoderError, match="is not a fingerprint"):
         fetch_encoder(fingerprint, object_store, tmp_path / "encoders")
 
     assert list(tmp_path.iterdir()) == []

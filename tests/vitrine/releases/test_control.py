@@ -154,7 +154,7 @@ def test_what_was_promoted_since_the_gate_is_not_overwritten(tier, catalog_id, p
     judged_against = _activate(tier, first)
     _activate(tier, promoted, action="promote")
 
-    with pytest.raises(StaleGenerationError, match="decide anew"):
+    with pytest.raises(StaleGenerationError, match="decide again"):
         _activate(tier, candidate, generation=judged_against)
 
     assert tier.live(catalog_id) == promoted.release_id
