@@ -206,6 +206,9 @@ def _grey_of_16_bits(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # a PNG may say it behind its pixels; a TIFF says it elsewhere, and is turned by this
+    if image.info.keys().isdisjoint(_SAYS_ORIENTATION):
+        return image
     try:
         method = _ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - see `decode_here`

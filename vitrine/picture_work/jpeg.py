@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
+from itertools import islice
 
 from vitrine.picture_work.structure import NEVER, Size, Structure, is_plain_exif
 
@@ -31,7 +32,7 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xDA)}
 _WITH_LENGTH = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDA, 0xF0), 0xFE}
 _TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xFE})  # of which nothing but their number matters
 _SOS, _EOI = 0xDA, 0xD9
-_SOS_BYTES = b"\xff\xda"
+_SOS_BYTES = re.compile(rb"\xff\xda")  # `bytes.count` takes three times as long
 _AFTER_SCAN = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])")
 _NOT_FILL = re.compile(rb"[^\xff]")
 
@@ -63,8 +64,8 @@ def structure(data: bytes) -> Structure:
         and header.exif <= 1
         and header.photoshop <= _ORDINARY_PHOTOSHOP
     )
-    scans = 0 if header.first_scan < 0 else data.count(_SOS_BYTES, header.first_scan)
-    if scans > ORDINARY_SCANS:  # an upper bound: what follows the picture, as phones' films do, holds such bytes, too
+    scans = 0 if header.first_scan < 0 else _at_most_scans(data, header.first_scan)
+    if scans > ORDINARY_SCANS:  # what follows the picture, as phones' films do, holds such bytes, too
         scans = count_scans(data, header.first_scan)
     padded = Size(-(-header.size.width // 8) * 8, -(-header.size.height // 8) * 8).pixels
     work_s = scans_s(scans, padded)
@@ -98,6 +99,11 @@ def count_scans(data: bytes, start: int, end: int | None = None) -> int:
             break
         at = following.start(1) - 1
     return scans
+
+
+def _at_most_scans(data: bytes, start: int) -> int:
+    """Returns an upper bound of the scans; above what is ordinary it stops."""
+    return sum(1 for _ in islice(_SOS_BYTES.finditer(data, start), ORDINARY_SCANS + 1))
 
 
 def _excess(header: _Header) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Literal
 
 from vitrine.picture_work.jpeg import ORDINARY_SCANS, scans_s
 from vitrine.picture_work.structure import NEVER, ORDINARY, UNUSUAL, Size, Structure
@@ -18,6 +19,19 @@ _OLD_JPEG, _JPEG = 6, 7
 _SUB_DIRECTORIES = {330, 34665, 34853, 40965}
 _LONGEST_TYPE_BYTES = 8
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_SHORT_BYTES = {3: 2, 4: 4}
+_BYTE_ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
+# By byte order, and whether it is a BigTIFF: where the directory's offset stands, then that, its length, and an entry.
+_LAYOUTS = {
+    (order, big): (
+        8 if big else 4,
+        struct.Struct(f"{order}{'Q' if big else 'I'}"),
+        struct.Struct(f"{order}{'Q' if big else 'H'}"),
+        struct.Struct(f"{order}{'HHQ8s' if big else 'HHI4s'}"),
+    )
+    for order in "<>"
+    for big in (False, True)
+}
 _WIDTH, _HEIGHT, _COMPRESSION = 256, 257, 259
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _OFFSETS, _BYTE_COUNTS = (273, 324), (279, 325)
@@ -44,15 +58,16 @@ def _judged(data: bytes, order: str, entries: dict[int, _Entry]) -> Structure:
         return _integers(data, order, entries.get(tag))
 
     def number(tag: int, otherwise: int) -> int:
-        return next(iter(numbers(tag)), otherwise)
+        found = numbers(tag)
+        return found[0] if found else otherwise
 
     size = Size(number(_WIDTH, 0), number(_HEIGHT, 0))
     compression = number(_COMPRESSION, 1)
-    strips = max((entries[tag][2] for tag in _OFFSETS if tag in entries), default=0)
+    strips = max([entries[tag][2] for tag in _OFFSETS if tag in entries], default=0)
     if strips > _MAX_STRIPS:
         return Structure(False, NEVER, f"more than {_MAX_STRIPS:,} strips or tiles", size)
-    offsets = next((values for tag in _OFFSETS if (values := numbers(tag))), ())
-    counts = next((values for tag in _BYTE_COUNTS if (values := numbers(tag))), ())
+    offsets = numbers(_OFFSETS[0]) or numbers(_OFFSETS[1])
+    counts = numbers(_BYTE_COUNTS[0]) or numbers(_BYTE_COUNTS[1])
     tile = Size(number(_TILE_WIDTH, 0), number(_TILE_HEIGHT, 0))
     pixels = max(size.pixels, tile.pixels * strips)
     read = sum(counts)
@@ -70,7 +85,7 @@ def _judged(data: bytes, order: str, entries: dict[int, _Entry]) -> Structure:
         and strips <= _ORDINARY_STRIPS
         and not _SUB_DIRECTORIES & entries.keys()
         and len(entries) <= _ORDINARY_ENTRIES
-        and sum(entry[2] for entry in entries.values()) * _LONGEST_TYPE_BYTES <= _ORDINARY_ENTRY_BYTES
+        and sum([entry[2] for entry in entries.values()]) * _LONGEST_TYPE_BYTES <= _ORDINARY_ENTRY_BYTES
         and pixels <= 2 * size.pixels + 1_000_000
         and data[2:4] in (b"*\0", b"\0*")
     )
@@ -87,26 +102,26 @@ def _scans(data: bytes, offsets: tuple[int, ...], counts: tuple[int, ...]) -> in
 
 def _entries(data: bytes, order: str) -> dict[int, _Entry]:
     """Reads the entries of the first directory by their tags."""
-    big = data[2:4] in (b"+\0", b"\0+")
-    entry, head, at = ("HHQ8s", "Q", 8) if big else ("HHI4s", "H", 4)
-    (start,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, at)
-    (count,) = struct.unpack_from(f"{order}{head}", data, start)
-    layout = struct.Struct(order + entry)
-    first = start + struct.calcsize(order + head)
-    whole = min(count, 65_535, max(0, len(data) - first) // layout.size)
-    directory = data[first : first + whole * layout.size]
-    return {entry[0]: entry for entry in reversed(list(layout.iter_unpack(directory)))}  # of a tag, the first counts
+    start_at, start, count, entry = _LAYOUTS[order, data[2:4] in (b"+\0", b"\0+")]
+    (directory,) = start.unpack_from(data, start_at)
+    (entries,) = count.unpack_from(data, directory)
+    first = directory + count.size
+    whole = min(entries, 65_535, max(0, len(data) - first) // entry.size)
+    found = list(entry.iter_unpack(data[first : first + whole * entry.size]))
+    return {one[0]: one for one in reversed(found)}  # of a tag, the first counts
 
 
 def _integers(data: bytes, order: str, entry: _Entry | None) -> tuple[int, ...]:
     if entry is None:
         return ()
     _, kind, values, place = entry
+    if values == 1 and kind in _SHORT_BYTES:  # as almost all are
+        return (int.from_bytes(place[: _SHORT_BYTES[kind]], _BYTE_ORDERS[order]),)
     if kind not in _INTEGERS or values > _MAX_STRIPS:
         return ()
     form = f"{order}{values}{_INTEGERS[kind]}"
     size_bytes = struct.calcsize(form)
     if size_bytes <= len(place):
         return struct.unpack_from(form, place)
-    at = int.from_bytes(place, "little" if order == "<" else "big")
+    at = int.from_bytes(place, _BYTE_ORDERS[order])
     return struct.unpack_from(form, data, at) if at + size_bytes <= len(data) else ()
