@@ -98,7 +98,7 @@ def test_a_decoder_that_crashes_costs_its_picture(decoders: Decoders) -> None:
 
 
 def test_a_process_that_somebody_ends_costs_no_picture(decoders: Decoders) -> None:
-    middling = files.scan_bomb(scans=60)
+    middling = files.scan_bomb(scans=150)  # more than a second on any machine: what `_busy_child` waits for
     before = {child.pid for child in children()}
     decode_image(AVIF, work=limit(decoders))
     (child,) = (child for child in children() if child.pid not in before)
