@@ -80,7 +80,7 @@ def _serving(slots: WorkerSlots, catalog_id: str | None) -> ServingRelease:
     if serving is not None:
         return serving
     if name in live.awaited:
-        raise NotReadyError(f"catalog {name[:64]} is being loaded by this worker; ask again in a moment")
+        raise NotReadyError(f"catalog {name[:64]} is being loaded by this worker; try again in a moment")
     known = ", ".join(sorted({*live.releases, *live.awaited})) or "none"
     raise RequestError(
         f"there is no live catalog {name[:64]!r}" + ("" if catalog_id else " (the default one)") + f"; live: {known}",

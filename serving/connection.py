@@ -29,6 +29,7 @@ MAX_TARGET_BYTES = 65_534
 MAX_HEADERS = 100
 MAX_PIPELINED = 32  # requests that one connection may send before its first answer
 _OLD_KEEPS_ALIVE = b"connection: keep-alive\r\n\r\n"  # HTTP/1.0 closes unless told otherwise
+_FREE_CHUNKS, _BYTES_A_CHUNK = 10_000, 64  # clients send kilobytes in each; a chunk costs more than its bytes
 _CHUNK_OVERHEAD_BYTES = 16  # of size line and line ends; what is more are extensions, which mean nothing here
 _RESET = struct.pack("ii", 1, 0)  # what is unsent is dropped, and the client told so
 _SEND_BUFFER_BYTES = 262_144  # of the kernel; by itself it takes 4 MB for a client that reads nothing
@@ -182,24 +183,34 @@ class Connection(asyncio.Protocol):
             return
         if not self.is_answering:
             self.deadline = self.front.now() + self.front.body_timeout_s
-        self._is_counted = not length or int(length) > self.front.small_bytes
+        self._is_counted = not length or int(length) > self.front.small_bytes or bool(self._waiting)
         if head.headers.get("expect", "").lower() == "100-continue" and head.version == "1.1" and not self._is_deaf:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_chunk_header(self) -> None:
+        if self._is_deaf:
+            return
         self._chunks += 1
+        most = _FREE_CHUNKS + self._body_bytes // _BYTES_A_CHUNK
+        if self._chunks > most:
+            self._close_after(
+                RequestError(
+                    f"expected a body of {self._body_bytes:,} bytes in at most {most:,} chunks, found more; send it in "
+                    "larger chunks, or with a Content-Length"
+                )
+            )
 
     def on_body(self, part: bytes) -> None:
         if self._is_deaf:
             return
-        self._body.append(part)
+        self._body += part
         self._body_bytes += len(part)
         if self._is_counted:
             self._held_bytes += len(part)
             if not self.front.hold(len(part)):
                 self._close_after(
                     RequestError(
-                        "too many large requests are being received; ask again in a moment",
+                        "too many large requests are being received; try again in a moment",
                         status=503,
                         title="Not ready",
                     )
@@ -284,7 +295,7 @@ class Connection(asyncio.Protocol):
         self._phase = "between"  # or head, or body
         self._head = RequestHead("", b"", "")
         self._target = self._raw_target = b""
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._headers = self._chunks = 0
         self._received_bytes = self._headers_bytes = self._body_bytes = self._held_bytes = 0
         self._is_counted = False
@@ -338,7 +349,7 @@ class Connection(asyncio.Protocol):
         self._start()
 
     def _queue(self, refused: RequestError | None, *, keeps_alive: bool) -> None:
-        body = b"".join(self._body)
+        body = bytes(self._body)
         headers = self._head.headers
         if "transfer-encoding" in headers or self._body_bytes:
             headers.pop("transfer-encoding", None)  # of chunks, which are one body now

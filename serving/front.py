@@ -30,7 +30,7 @@ log = logging.getLogger("vitrine.serving")
 
 # Where the app finds why a request never came whole: it answers in its own form, and counts the answer.
 REFUSED = "vitrine.refused"
-_SMALL_BYTES = 65_536  # of a declared body: not counted, the number of connections bounds them
+_SMALL_BYTES = 65_536  # of a declared body: the first that waits of a connection is not counted, connections are
 _FAILED = "the search tier failed; its log says why"
 
 _PICTURE = "/image"
@@ -123,7 +123,7 @@ class Front:
         lane = self._pictures if path.endswith(_PICTURE) else self._whole
         if lane is self._pictures and lane.qsize() >= _MAX_WAITING:
             refused = RequestError(
-                "too many pictures are being fetched or made smaller; ask again in a moment",
+                "too many pictures are being fetched or made smaller; try again in a moment",
                 status=503,
                 title="Not ready",
             )

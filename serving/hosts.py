@@ -73,7 +73,7 @@ def install(app: Flask, settings: Settings) -> None:
         host = request.environ.get("HTTP_HOST", "")
         if not names.holds(host, connected=_connected(request.environ)):
             raise RequestError(
-                f"this search tier is not called {host[:100]!r}; ask by one of its own names, or add this one to "
+                f"{host[:100]!r} is not a name of this search tier; use one of its own, or add this one to "
                 "VITRINE_SEARCH_HOSTS",
                 status=421,
                 title="Misdirected Request",

@@ -93,7 +93,7 @@ class Pictures:
         except StorageError as error:
             # Where the object store is and what it said is nothing for a client.
             raise NotReadyError(
-                "the picture cannot be read from the object store now; ask again in a moment"
+                "the picture cannot be read from the object store now; try again in a moment"
             ) from error
         if sha256_hex(data) != sha256:
             raise NotReadyError(

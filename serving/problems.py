@@ -23,7 +23,7 @@ _TOO_LARGE = {Reason.IMAGE_TOO_MANY_BYTES, Reason.IMAGE_TOO_MANY_PIXELS, Reason.
 
 
 class NotReadyError(RequestError):
-    """This worker does not serve the catalog yet: ask again in a moment."""
+    """This worker does not serve the catalog yet: try again in a moment."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=503, title="Not ready")

@@ -145,7 +145,7 @@ def header_here(data: bytes) -> PictureHeader:
 def too_much_memory() -> ImageError:
     """Returns the refusal of a picture that does not fit into memory."""
     return ImageError(
-        "the picture takes more memory to decode than one may; save it again, as a plain JPEG",
+        "the picture needs too much memory to decode; save it again as a plain JPEG",
         reason=Reason.IMAGE_TOO_MUCH_WORK,
     )
 
@@ -157,7 +157,7 @@ def _is_ordinary(data: bytes, *, max_pixels: int | None, work: WorkLimit) -> boo
         if max_pixels is not None and found.size is not None and found.size.pixels > max_pixels:
             raise _too_many_pixels(f"{found.size.width} x {found.size.height}", max_pixels)
         raise ImageError(
-            f"expected a picture that is decoded in a few seconds, found {found.found}; save it again, as a plain JPEG",
+            f"expected a picture that is decoded in a few seconds, found {found.found}; save it again as a plain JPEG",
             reason=Reason.IMAGE_TOO_MUCH_WORK,
         )
     return found.ordinary
@@ -206,6 +206,9 @@ def _grey_of_16_bits(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # a PNG may say it behind its pixels; a TIFF says it elsewhere, and is turned by this
+    if image.info.keys().isdisjoint(_SAYS_ORIENTATION):
+        return image
     try:
         method = _ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - see `decode_here`

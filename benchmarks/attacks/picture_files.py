@@ -111,11 +111,39 @@ def tiff_bomb(*, scans: int, width: int = 4000, height: int = 4000, strips: int 
     return tiff(jpeg, width, height, compression=7, rows=rows, strips=strips)
 
 
+def fill_bomb(fill: int, *, runs: int = 1) -> bytes:
+    """A JPEG whose first scan is nothing but fill bytes, in runs that end in a zero, with 21 more scans behind them."""
+    return b"\xff\xd8\xff\xda\0\2" + (b"\xff" * (fill // runs) + b"\0") * runs + b"\xff\xda" * 21
+
+
+def quantization_bomb(segments: int) -> bytes:
+    """A JPEG with as many segments of 1,008 quantization tables each."""
+    tables = (b"\0" + bytes([1] * 64)) * 1_008
+    small = encoded(Image.new("L", (64, 64)), "JPEG")
+    return small[:2] + (b"\xff\xdb" + struct.pack(">H", len(tables) + 2) + tables) * segments + small[2:]
+
+
 def tiff(data: bytes, width: int, height: int, *, compression: int, rows: int, strips: int = 1, tile: int = 0) -> bytes:
     """A grey TIFF of which every strip is `data`, or its one tile, of `tile` pixels each way."""
+    values = tiff_entries(data, width, height, compression=compression, rows=rows, strips=strips, tile=tile)
+    offsets, counts = [8] * strips, [len(data)] * strips
+    return tiff_of(values, data, b"" if strips == 1 else struct.pack(f"<{2 * strips}I", *offsets, *counts))
+
+
+def plain_tiff(data: bytes, width: int, height: int, *, rows: int, offsets: list[int]) -> bytes:
+    """An uncompressed grey TIFF of strips at `offsets`, from the beginning of `data`."""
+    strips = len(offsets)
+    values = tiff_entries(data, width, height, compression=1, rows=rows, strips=strips)
+    counts = [rows * width] * strips
+    return tiff_of(values, data, struct.pack(f"<{2 * strips}I", *[8 + offset for offset in offsets], *counts))
+
+
+def tiff_entries(
+    data: bytes, width: int, height: int, *, compression: int, rows: int, strips: int = 1, tile: int = 0
+) -> list[tuple[int, int, int, int]]:
+    """Entries of a grey TIFF, its strips' offsets and lengths behind `data`: tag, type, number and value of each."""
     head = 8 + len(data)
-    offsets, counts = struct.pack(f"<{strips}I", *[8] * strips), struct.pack(f"<{strips}I", *[len(data)] * strips)
-    values: list[tuple[int, int, int, int]] = [
+    return [
         (256, 4, 1, width),
         (257, 4, 1, height),
         (258, 3, 1, 8),
@@ -124,9 +152,13 @@ def tiff(data: bytes, width: int, height: int, *, compression: int, rows: int, s
         (324 if tile else 273, 4, strips, 8 if strips == 1 else head),
         (277, 3, 1, 1),
         *([(322, 4, 1, tile), (323, 4, 1, tile)] if tile else [(278, 4, 1, rows)]),
-        (325 if tile else 279, 4, strips, len(data) if strips == 1 else head + len(offsets)),
+        (325 if tile else 279, 4, strips, len(data) if strips == 1 else head + 4 * strips),
     ]
-    arrays = b"" if strips == 1 else offsets + counts
+
+
+def tiff_of(values: list[tuple[int, int, int, int]], data: bytes, arrays: bytes = b"") -> bytes:
+    """A TIFF of entries, behind `data` and what some of them point at."""
+    head = 8 + len(data)
     directory = struct.pack("<H", len(values)) + b"".join(struct.pack("<HHII", *entry) for entry in values)
     return struct.pack("<2sHI", b"II", 42, head + len(arrays)) + data + arrays + directory + b"\0\0\0\0"
 

@@ -55,6 +55,9 @@ def bombs(side: int, *, counted_s: float) -> Iterator[tuple[str, bytes]]:
     small = files.encoded(Image.new("RGB", (64, 64)), "JPEG")
     yield "jpeg, a million segments", small.replace(b"\xff\xdb", b"\xff\xfe\0\2" * 1_000_000 + b"\xff\xdb", 1)
     yield "jpeg, EXIF that points at itself", small[:2] + files.exif_segment(5_000) + small[2:]
+    yield "jpeg, 8 MB of fill before 21 scans", files.fill_bomb(8_000_000)
+    yield "jpeg, 8 MB of fill in 2,000 runs before 21 scans", files.fill_bomb(8_000_000, runs=2_000)
+    yield "jpeg, 12 MB of quantization tables", files.quantization_bomb(180)
     rows = (b"\4" + bytes(side * 8)) * side
     yield "png of 16 bits, with transparency and filters", files.png(rows, side, side, kind=6, depth=16)
     png = files.encoded(Image.new("RGB", (64, 64)), "PNG")
@@ -65,11 +68,21 @@ def bombs(side: int, *, counted_s: float) -> Iterator[tuple[str, bytes]]:
         "tiff of rows that are each the whole file",
         files.tiff(bytes(2_000_000), side, side, compression=5, rows=1, strips=side),
     )
+    half = side // 2
+    same, apart = [0] * 20_000, [0, 1]
+    yield "tiff of 20,000 halves", files.plain_tiff(bytes(side * half), side, side, rows=half, offsets=same)
+    yield "tiff of strips a byte apart", files.plain_tiff(bytes(side * half + 1), side * half, 2, rows=1, offsets=apart)
+    yield "tiff, 400,000 strips that each hold all scans", _tiff_of_whole_files(side)
     yield "gif", files.encoded(Image.new("P", (side, side)), "GIF")
     yield "webp, lossless", files.encoded(Image.new("RGB", (side, side)), "WEBP", lossless=True, method=0)
     yield "avif", files.encoded(Image.new("RGB", (side, side)), "AVIF", speed=10)
     grain = np.random.default_rng(1).integers(0, 256, (1_000, 1_000, 3), dtype=np.uint8)
     yield "avif of grain", files.encoded(Image.fromarray(grain), "AVIF", speed=10)
+
+
+def _tiff_of_whole_files(side: int) -> bytes:
+    jpeg = files.scan_bomb(scans=500, width=side, height=8).ljust(8_000_000, b"\0")
+    return files.tiff(jpeg, side, side, compression=7, rows=1, strips=400_000)
 
 
 def attack_decoder(settings: Settings) -> float:

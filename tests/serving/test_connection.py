@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from unittest.mock import MagicMock
 
 import pytest
 from lone_front import WAIT_S, answer, lone_front, send
+
+from serving.front import Front
 
 ALLOWED_UNREAD_BYTES = 10_000_000
 GET = b"GET /a HTTP/1.1\r\nHost: vitrine\r\n\r\n"
@@ -118,6 +122,7 @@ def test_a_request_that_ends_before_its_end_or_has_two_is_refused(front_port: in
         (b"CONNECT vitrine:80 HTTP/1.1\r\n\r\n", 400),
         (CHUNKED + b"1;" + b"x" * 400_000, 400),
         (CHUNKED + b"1\r\na\r\n0\r\n" + b"Trailer: x\r\n" * 40_000, 400),
+        (CHUNKED + b"2\r\nab\r\n" * 500_000 + b"0\r\n\r\n", 400),
         (POST + b"Content-Length: 99999999999999999999999\r\n\r\n", 400),
         (POST + b"Content-Length: 99999999999\r\n\r\n", 413),
     ],
@@ -222,3 +227,50 @@ def test_an_answer_under_way_is_finished_when_the_worker_ends() -> None:
         answers.append(answer(held)[0])
 
     assert answers == [200, 200]
+
+
+def test_a_body_in_chunks_of_two_bytes_is_told_how_to_come(front_port: int) -> None:
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n" + b"2\r\nab\r\n" * 20_000 + b"0\r\n\r\n"
+
+    status, body = answer(send(front_port, "POST /a HTTP/1.1", chunks))
+
+    assert status == 400
+    assert body["detail"] == (
+        "expected a body of 20,644 bytes in at most 10,322 chunks, found more; send it in larger chunks, or with a "
+        "Content-Length"
+    )
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 9_000), (64, 15_000), (8_192, 120)])
+def test_a_body_in_chunks_that_clients_send_is_read(front_port: int, size: int, count: int) -> None:
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n" + (b"%x\r\n" % size + b"x" * size + b"\r\n") * count
+
+    status, body = answer(send(front_port, "POST /a HTTP/1.1", chunks + b"0\r\n\r\n"))
+
+    assert (status, body["bytes"]) == (200, size * count)
+
+
+def test_small_bodies_that_wait_behind_another_are_counted_and_let_go() -> None:
+    """A transport that only notes what it is told: how much of what is sent at once a real one reads varies."""
+
+    async def held_bytes() -> list[int]:
+        front = Front(
+            lambda *_: [],
+            threads=0,
+            picture_threads=0,
+            max_body_bytes=1_000_000,
+            body_timeout_s=60.0,
+            max_held_bytes=2_000_000,
+        )
+        connection = front.connect()
+        transport = MagicMock()
+        transport.is_closing.return_value = False
+        transport.get_extra_info.side_effect = {"socket": MagicMock()}.get
+        connection.connection_made(transport)
+        connection.data_received((POST + b"Content-Length: 1000\r\n\r\n" + b"x" * 1_000) * 5)
+        waiting = front._held_bytes
+        connection.connection_lost(None)
+        return [waiting, front._held_bytes]
+
+    # One is being answered, and one waits, as of every connection.
+    assert asyncio.run(held_bytes()) == [3_000, 0]

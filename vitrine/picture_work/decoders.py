@@ -98,7 +98,7 @@ class Decoders:
         with self._lock:
             if self._most is not None and self._pending >= self._most:
                 raise DecodersBusyError(
-                    "too many pictures of rare kinds are being decoded; ask again in a moment, or send a JPEG"
+                    "too many pictures of rare kinds are being decoded; try again in a moment, or send a JPEG"
                 )
             self._pending += 1
         try:
@@ -139,12 +139,12 @@ def _refusal(ended: EndedError, request: Request) -> ImageError:
     if ended.code in (None, -signal.SIGPROF, -signal.SIGXCPU):
         return ImageError(
             f"expected a picture that decodes in {request.cpu_s:g} s of processor time, found one that takes longer; "
-            "save it again, as a plain JPEG",
+            "save it again as a plain JPEG",
             reason=Reason.IMAGE_TOO_MUCH_WORK,
         )
     code = ended.code or 0
     what = signal.Signals(-code).name if -code in set(signal.Signals) else f"status {code}"
     return ImageError(
-        f"the decoder crashed on these {request.size_bytes:,} bytes ({what}); save the picture again, as a plain JPEG",
+        f"the decoder crashed on these {request.size_bytes:,} bytes ({what}); save the picture again as a plain JPEG",
         reason=Reason.IMAGE_UNDECODABLE,
     )

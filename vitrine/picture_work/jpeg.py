@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
+from itertools import islice
 
 from vitrine.picture_work.structure import NEVER, Size, Structure, is_plain_exif
 
@@ -23,16 +24,19 @@ _ORDINARY_JUNK = 64
 _MAX_JUNK = 65_536  # Pillow steps over it byte by byte, in Python
 _MAX_EXIF_SEGMENTS = 16  # Pillow joins them, each time by copying all so far
 _ORDINARY_PHOTOSHOP = 4  # Pillow reads their blocks in Python
+_ORDINARY_QUANTIZATION_BYTES = 16_384  # encoders write up to 520; Pillow reads each table in Python
+_MAX_QUANTIZATION_BYTES = 1_000_000
 _MAX_BETWEEN = 20_000  # segments between scans
 
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _HUFFMAN = {0xC0, 0xC1, 0xC2}  # the others are lossless, hierarchical or arithmetic: nobody sends them
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xDA)}
 _WITH_LENGTH = {*range(0xC0, 0xC8), *range(0xC9, 0xD0), *range(0xDA, 0xF0), 0xFE}
-_TABLES = frozenset({0xC4, 0xDB, 0xDD, 0xE0, 0xFE})  # of which nothing but their number matters
-_SOS, _EOI = 0xDA, 0xD9
-_SOS_BYTES = b"\xff\xda"
-_AFTER_SCAN = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])")
+_UNREAD = frozenset({0xC4, 0xDD, 0xE0, 0xFE})  # of which nothing but their number matters
+_SOS, _EOI, _DQT = 0xDA, 0xD9, 0xDB
+_SOS_BYTES = re.compile(rb"\xff\xda")  # `bytes.count` takes three times as long
+# The last fill byte and what follows it: `\xff+` would try each fill byte of a run anew, up to the end of the run.
+_AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd7])")
 _NOT_FILL = re.compile(rb"[^\xff]")
 
 
@@ -46,6 +50,7 @@ class _Header:
     junk: int = 0
     exif: int = 0
     photoshop: int = 0
+    quantization_bytes: int = 0
     plain: bool = True
     first_scan: int = -1
 
@@ -62,9 +67,10 @@ def structure(data: bytes) -> Structure:
         and header.junk <= _ORDINARY_JUNK
         and header.exif <= 1
         and header.photoshop <= _ORDINARY_PHOTOSHOP
+        and header.quantization_bytes <= _ORDINARY_QUANTIZATION_BYTES
     )
-    scans = 0 if header.first_scan < 0 else data.count(_SOS_BYTES, header.first_scan)
-    if scans > ORDINARY_SCANS:  # an upper bound: what follows the picture, as phones' films do, holds such bytes, too
+    scans = 0 if header.first_scan < 0 else _at_most_scans(data, header.first_scan)
+    if scans > ORDINARY_SCANS:  # what follows the picture, as phones' films do, holds such bytes, too
         scans = count_scans(data, header.first_scan)
     padded = Size(-(-header.size.width // 8) * 8, -(-header.size.height // 8) * 8).pixels
     work_s = scans_s(scans, padded)
@@ -100,6 +106,11 @@ def count_scans(data: bytes, start: int, end: int | None = None) -> int:
     return scans
 
 
+def _at_most_scans(data: bytes, start: int) -> int:
+    """Returns an upper bound of the scans; above what is ordinary it stops."""
+    return sum(1 for _ in islice(_SOS_BYTES.finditer(data, start), ORDINARY_SCANS + 1))
+
+
 def _excess(header: _Header) -> str | None:
     """Returns what there is too much of, whatever the picture."""
     if header.segments > _MAX_SEGMENTS:
@@ -108,6 +119,8 @@ def _excess(header: _Header) -> str | None:
         return f"more than {_MAX_JUNK:,} bytes between segments"
     if header.exif > _MAX_EXIF_SEGMENTS:
         return f"{header.exif:,} segments of EXIF"
+    if header.quantization_bytes > _MAX_QUANTIZATION_BYTES:
+        return f"{header.quantization_bytes:,} bytes of quantization tables"
     return None
 
 
@@ -116,7 +129,7 @@ def _read_header(data: bytes) -> _Header:
     header = _Header()
     at = 2
     while at + 2 <= len(data) and header.segments <= _MAX_SEGMENTS and header.junk <= _MAX_JUNK:
-        if data[at] == 0xFF and data[at + 1] in _TABLES and at + 4 <= len(data):  # most are: the rest is for the others
+        if data[at] == 0xFF and data[at + 1] in _UNREAD and at + 4 <= len(data):  # most are: the rest is for the others
             header.segments += 1
             at += 2 + max(2, data[at + 2] << 8 | data[at + 3])
             continue
@@ -156,6 +169,8 @@ def _note(header: _Header, marker: int, data: bytes, start: int, end: int) -> No
                 header.size = Size(width, height)
         header.plain &= header.coding is None
         header.coding = marker
+    elif marker == _DQT:
+        header.quantization_bytes += end - start
     elif marker == 0xE1 and data.startswith(b"Exif\0\0", start, end):
         header.exif += 1
         header.plain &= is_plain_exif(data[start + 6 : end])

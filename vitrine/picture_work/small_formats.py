@@ -17,6 +17,7 @@ _MAX_BLOCKS = 100_000  # Pillow steps over them, and over what is none, in Pytho
 _GIF_INTRODUCER = re.compile(rb"[!,;]")
 
 _PLAIN_BMP = {0, 3, 6}  # of pixels as they are, in three ways
+_ORDINARY_ROW_BYTES = 1_000_000  # Pillow reads 64 kB at a time, and copies what it has of a row each time
 _RUN_PIXEL_S, _RUN_BYTE_S = 2.5e-7, 5e-7  # Pillow unpacks runs in Python
 
 
@@ -32,15 +33,15 @@ def webp(data: bytes) -> Structure:
         if chunks > _MAX_CHUNKS:
             return Structure(False, NEVER, f"more than {_MAX_CHUNKS:,} chunks", size)
         if name == b"VP8X" and len(data) >= body + 10:
-            size = Size(_three_bytes(data, body + 4) + 1, _three_bytes(data, body + 7) + 1)
+            size = _larger(size, Size(_three_bytes(data, body + 4) + 1, _three_bytes(data, body + 7) + 1))
             ordinary &= not data[body] & _ANIMATED
         elif name == b"VP8L" and len(data) >= body + 5:
             bits = int.from_bytes(data[body + 1 : body + 5], "little")
-            size = size or Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+            size = _larger(size, Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
             lossless = True
         elif name == b"VP8 " and len(data) >= body + 10:
             width, height = struct.unpack_from("<HH", data, body + 6)
-            size = size or Size(width & 0x3FFF, height & 0x3FFF)
+            size = _larger(size, Size(width & 0x3FFF, height & 0x3FFF))
         elif name == b"EXIF":
             exif = data[body : body + length]
             ordinary &= is_plain_exif(exif.removeprefix(b"Exif\0\0"))
@@ -85,14 +86,19 @@ def bmp(data: bytes) -> Structure:
     header = int.from_bytes(data[14:18], "little")
     if header == 12:
         return ORDINARY
-    width, height, compression = struct.unpack_from("<ii4xI", data, 18)
+    width, height, bits, compression = struct.unpack_from("<ii2xHI", data, 18)
     size = Size(abs(width), abs(height))
     if compression in _PLAIN_BMP:
-        return Structure(ordinary=True, size=size)
+        return Structure(ordinary=size.width * bits // 8 <= _ORDINARY_ROW_BYTES, size=size)
     if compression not in (1, 2):
         return UNUSUAL
     work_s = size.pixels * _RUN_PIXEL_S + len(data) * _RUN_BYTE_S
     return Structure(False, work_s, f"runs over {size.width} x {size.height} pixels", size)
+
+
+def _larger(size: Size | None, other: Size) -> Size:
+    """Of two that a file states: which of them its decoder goes by depends on what stands first, or elsewhere."""
+    return other if size is None or other.pixels > size.pixels else size
 
 
 def _three_bytes(data: bytes, at: int) -> int:

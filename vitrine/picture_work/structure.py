@@ -1,7 +1,8 @@
 """What a file asks of its decoder beside its pixels, counted without decoding.
 
 The sizes in a file are its sender's. A JPEG repeats scans, a PNG chunks, a TIFF strips: each costs a few bytes and as
-much work as a whole picture. So they are counted by walking over the file as its decoder would.
+much work as a whole picture. So they are counted by walking over the file as its decoder would. Walks run in the
+calling process, which nothing ends: each must be linear in the length of the file.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from typing import NamedTuple
 NEVER = float("inf")
 """CPU seconds of what is refused whatever the limit."""
 
-_MAX_EXIF_ENTRIES = 128  # cameras write 10 to 20; Pillow copies what each points at, and all may point at everything
+_MAX_EXIF_ENTRIES = 128  # cameras write 10 to 20
+_MAX_EXIF_BYTES = 262_144  # cameras write up to 64 kB; Pillow makes an object of each number, 3.5 s for 12 MB of them
+# Of all that entries may point at, since each may point at everything. The installed Pillow copies no more than the
+# size of the file; older ones copied it for each entry, and the next may again.
+_MAX_EXIF_COPIED_BYTES = 16_000_000
 _IFD_HEADER = 8
 
 
@@ -58,5 +63,7 @@ def is_plain_exif(exif: bytes) -> bool:
     (start,) = struct.unpack_from(f"{order}I", exif, 4)
     if start + 2 > len(exif):
         return True
-    (entries,) = struct.unpack_from(f"{order}H", exif, start)
-    return bool(entries <= _MAX_EXIF_ENTRIES)
+    entries = int(struct.unpack_from(f"{order}H", exif, start)[0])
+    return (
+        entries <= _MAX_EXIF_ENTRIES and len(exif) <= _MAX_EXIF_BYTES and entries * len(exif) <= _MAX_EXIF_COPIED_BYTES
+    )
