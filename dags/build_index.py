@@ -5,7 +5,8 @@ coalesce: each takes the whole head as it is once no ingest of the catalog runs 
 `VITRINE_BUILD_MAX_WAIT_S`.
 
 1. `wait_for_ingest` waits in the triggerer, without a worker. A build that a promotion asked for also waits for its
-   turn: the default catalog first, then by `priority`; the next begins once the one before is released or has failed.
+   turn: the default catalog first, then by `priority`; the next begins once fewer than
+   `VITRINE_PROMOTION_CATALOGS_AT_ONCE` before it are under way.
 2. `resolve_encoder` settles the encoder for the rest of the run. One whose promotion was given up is skipped. Where the
    head has all its vectors under it, that is the embedding set: the manifests of the head and the blocks that cover
    them.

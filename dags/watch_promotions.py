@@ -10,8 +10,8 @@ by asking MLflow every `VITRINE_PROMOTION_POLL_S`. Moving the alias is the promo
 3. `accept_promotion` opens the promotion for each catalog that has a head and an encoder; a catalog that serves under
    this encoder already is done.
 4. `trigger_build` asks for the build of each other one, under the promoted encoder. They take turns: the default
-   catalog first, then by `priority`, and one that has begun is released before the next begins. What a head lacks is
-   embedded there; until its release is verified, the live one serves on and ingests feed both.
+   catalog first, then by `priority`, `VITRINE_PROMOTION_CATALOGS_AT_ONCE` at a time. What a head lacks is embedded
+   there; until its release is verified, the live one serves on and ingests feed both.
 
 **A rerun** handles the move that counts then, and asks for no build twice. A release that its gate refuses leaves the
 live one as it was; MLflow's tag `vitrine.gate.<catalog>` says why. Not to be backfilled.

@@ -253,9 +253,9 @@ class Settings(BaseModel):
     )
     build_max_wait_s: float = Field(1800.0, description="A build waits for running ingests at most this long.", ge=0)
     promotion_catalogs_at_once: int = Field(
-        1,
-        description="Catalogs that a promotion builds and releases side by side. With 1 the first is live soonest, "
-        "with more the last is live sooner where cores are free.",
+        2,
+        description="Catalogs that a promotion builds and releases side by side. With 2 the next one is embedded while "
+        "the one before is built and released; with 1 it waits until that is live.",
         ge=1,
     )
 

@@ -1,9 +1,9 @@
-"""Whose turn it is among the builds of one promotion: a catalog that has begun is released before the next begins.
+"""Whose turn it is among the builds of one promotion: few are under way at a time.
 
 The ledger says which catalogs a promotion still builds, the declarations in which order, and Airflow which of them go
 on. Nobody is held up by a catalog that has failed, that was never begun, or that waits for an ingest of its own. One
-that gets a delivery meanwhile, or that a person asks for a build of, does not wait: its new items would. Where
-`promotion_catalogs_at_once` lets several go side by side, slots go to the one that has come furthest.
+that gets a delivery meanwhile, or that a person asks for a build of, does not wait: its new items would. Of those
+that go side by side, slots go to the one that has come furthest.
 """
 
 from __future__ import annotations

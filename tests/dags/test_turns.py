@@ -81,13 +81,15 @@ def promoted(settings: Settings, ledger: Ledger, catalog_id: str) -> Iterator[Pr
     default, first, second = f"{catalog_id}-c", f"{catalog_id}-a", f"{catalog_id}-b"
     for name in (first, second, default):
         declare_catalog(settings.catalogs_file, Catalog(catalog_id=name))
-    settings = settings.model_copy(update={"default_catalog": default})
+    settings = settings.model_copy(update={"default_catalog": default, "promotion_catalogs_at_once": 1})
     promotion = ledger.promotions.observe(model_version=f"of-{catalog_id}", observed_by="poll")
     ledger.promotions.accept(promotion.sequence, fingerprint=FINGERPRINT, catalog_ids=[default, first, second])
     yield Promoted(settings, ledger, default, first, second, promotion.sequence)
 
 
-def test_a_catalog_that_has_begun_is_released_before_the_next_begins(promoted: Promoted, airflow: Airflow) -> None:
+def test_one_at_a_time_a_catalog_that_has_begun_is_released_before_the_next_begins(
+    promoted: Promoted, airflow: Airflow
+) -> None:
     default, first, second = promoted.default, promoted.first, promoted.second
     airflow.runs = {f"{name}.build_index": ["running"] for name in (default, first, second)}
     airflow.begun = {f"{default}.build_index"}
