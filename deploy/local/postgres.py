@@ -118,14 +118,16 @@ def server_processes(layout: Layout) -> set[ProcessIdentity]:
     return processes.find_running(Path(_program("postgres")), folder=layout.postgres / "data")
 
 
-def remove_stale_lock(layout: Layout) -> None:
-    """Removes `postmaster.pid` when no server works in the data folder.
+def remove_stale_locks(layout: Layout) -> None:
+    """Removes the locks of the data folder and of the socket when no server works in the data folder.
 
-    A server that was killed leaves it. PostgreSQL asks only whether the number in it belongs to a process of this user,
-    so that after a boot any program that got the number would keep the server from starting.
+    A server that was killed leaves both. PostgreSQL asks only whether the number in them belongs to a process of this
+    user: the killed server itself, as long as nobody has taken its status, or, after a boot, any program that got the
+    number would keep the server from starting.
     """
     if not server_processes(layout):
         (layout.postgres / "data" / "postmaster.pid").unlink(missing_ok=True)
+        (socket_dir(layout) / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
 
 def is_ready(layout: Layout, credentials: Credentials) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -13,8 +17,10 @@ from sqlalchemy.exc import OperationalError
 
 from deploy.local import postgres, services, supervisor
 from deploy.local.configuration import Configuration, configure
+from deploy.local.keeping import charge
 from deploy.local.layout import Layout
 from tests.platform_fixture import private_environment
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +104,31 @@ def test_no_folder_above_the_data_is_opened_to_others(deep: Configuration) -> No
 
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     assert stat.S_IMODE(deep.layout.state_dir.stat().st_mode) == 0o700
+
+
+def test_a_killed_server_starts_again_though_its_number_belongs_to_a_process_of_its_user(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "state")
+    configuration = configure(layout, private_environment(layout.state_dir))
+    service, mark = services.database(configuration), configuration.credentials.mark
+    postgres.prepare(layout, configuration.credentials)
+    record = supervisor.start(service, configuration)
+    other = None
+    try:
+        supervisor.wait_until_ready(service, record, layout)
+        os.kill(record.leader.pid, signal.SIGKILL)
+        wait_for(lambda: not postgres.server_processes(layout), what="the end of the killed server")
+        other = subprocess.Popen(["sleep", "300"], user=(layout.postgres / "data").stat().st_uid)
+        for lock in (layout.postgres / "data" / "postmaster.pid", postgres.socket_dir(layout) / ".s.PGSQL.5432.lock"):
+            _, *rest = lock.read_text().splitlines(keepends=True)
+            lock.write_text("".join([f"{other.pid}\n", *rest]))
+
+        charge.clear_away(service, record, configuration)
+        record = supervisor.start(service, configuration)
+
+        supervisor.wait_until_ready(service, record, layout)
+    finally:
+        supervisor.stop(layout, mark, [record])
+        postgres.remove_short_socket_dir(layout)
+        if other is not None:
+            other.kill()
+            other.wait()

@@ -184,7 +184,7 @@ def clear_away(service: Service, record: Record, configuration: Configuration) -
     else:
         supervisor.stop(layout, configuration.credentials.mark, [record], grace_s=_LEFTOVERS_S, forget=False)
     if service.name == "postgres":
-        postgres.remove_stale_lock(layout)
+        postgres.remove_stale_locks(layout)
 
 
 def end_hanging(service: Service, record: Record, configuration: Configuration) -> None:
