@@ -21,7 +21,7 @@ SUSPENDED_S = 20.0
 SOON_S, LATER_S = 5.0, 60.0
 _BEFORE_S = 3.0  # of load ahead of the signal
 _AFTER_S = 5.0  # of load once all is well
-_SETTLED_S = 15.0  # without another restart: Airflow notices late that its database was away
+SETTLED_S = 15.0  # without another restart: Airflow notices late that its database was away
 _EVERY_S = 0.1
 _LOST_WITH = {
     ("postgres", "SIGKILL"): frozenset(
@@ -90,6 +90,7 @@ def run_trial(
     bodies: Sequence[dict[str, Any]],
     limit_s: float = 90.0,
     suspended_s: float = SUSPENDED_S,
+    settled_s: float = SETTLED_S,
     timeout_s: float = TIMEOUT_S,
 ) -> Trial:
     """Hits one process, and waits for health; after `limit_s` without it, does what `make up` does.
@@ -101,6 +102,7 @@ def run_trial(
         bodies: of the searches that are sent meanwhile.
         limit_s: after which health is no longer waited for.
         suspended_s: after which the process is told to go on, unless it goes on already.
+        settled_s: for which nothing else may be restarted after all is healthy.
         timeout_s: after which a search has failed.
 
     Raises:
@@ -124,7 +126,7 @@ def run_trial(
         if healthy_s is None:
             by_hand_s = _by_hand(configuration)
         time.sleep(_AFTER_S)
-    after = _settled(configuration)
+    after = _settled(configuration, calm_s=settled_s)
     return Trial(
         target=target,
         signal=number.name,
@@ -167,11 +169,11 @@ def wait_for_health(configuration: Configuration, *, timeout_s: float) -> None:
         raise TimeoutError(f"not healthy after {timeout_s:.0f} s: {', '.join(sick)}")
 
 
-def _settled(configuration: Configuration) -> Mapping[str, supervisor.Record]:
+def _settled(configuration: Configuration, *, calm_s: float) -> Mapping[str, supervisor.Record]:
     """Returns the records once all is healthy and nothing was restarted for a while."""
     records: Mapping[str, supervisor.Record] = {}
     since = time.monotonic()
-    while time.monotonic() - since < _SETTLED_S:
+    while time.monotonic() - since < calm_s:
         wait_for_health(configuration, timeout_s=300.0)
         found = supervisor.read_records(configuration.layout)
         if found != records:

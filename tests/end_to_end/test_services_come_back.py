@@ -35,7 +35,7 @@ def test_a_service_comes_back_by_itself_and_searches_do_not_notice(
     platform: Platform, bodies: list[dict[str, Any]], target: str, number: signal.Signals
 ) -> None:
     # Seconds are the drill's matter: here the machine may be busy.
-    patience = {"limit_s": 600.0, "suspended_s": 600.0, "timeout_s": 60.0}
+    patience = {"limit_s": 600.0, "suspended_s": 600.0, "settled_s": 2.0, "timeout_s": 60.0}
     trial = run_trial(platform.configuration, target, number, bodies=bodies, **patience)
 
     assert trial.sent > 0

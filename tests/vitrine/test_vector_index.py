@@ -153,7 +153,7 @@ def test_a_file_that_is_not_the_manifests_index_is_refused(vectors: np.ndarray, 
     with pytest.raises(ContractError, match="expected 99 rows"):
         VectorIndex.open(tmp_path, _manifest("Flat", items=99))
     (tmp_path / "shard-0000" / "index.faiss").write_bytes(b"nothing of an index")
-    with pytest.raises(ContractError, match="no index"):
+    with pytest.raises(ContractError, match="not an index"):
         VectorIndex.open(tmp_path, _manifest("Flat", items=100))
     (tmp_path / "shard-0000" / "index.faiss").unlink()
     with pytest.raises(ContractError, match="found none"):
