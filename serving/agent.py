@@ -269,6 +269,7 @@ class Agent:
         pointers = self._wanted.live()
         if not self._wanted.by_catalog:  # the ledger was never seen in this life: the plan remembers
             pointers = {name: catalog.live for name, catalog in self._plan.catalogs.items() if catalog.live}
+        replaced, last_replaced = self._supervisor.replaced()
         self._folder.write_agent(
             AgentReport(
                 pid=os.getpid(),
@@ -276,6 +277,8 @@ class Agent:
                 ledger_reachable=self._wanted.ledger_reachable,
                 live=pointers,
                 problems=problems,
+                replaced=replaced,
+                last_replaced=last_replaced,
             )
         )
 

@@ -107,13 +107,22 @@ class WorkerReport(_Note):
 
 
 class AgentReport(_Note):
-    """What the agent knows: `live` is the ledger's word, `problems` why a live release is not served."""
+    """What the agent knows.
+
+    Attributes:
+        live: the ledger's word.
+        problems: why a live release is not served.
+        replaced: how many workers have ended unasked in this agent's life, each followed by another.
+        last_replaced: of which worker that was true last, and how it ended.
+    """
 
     pid: int
     workers: int
     ledger_reachable: bool
     live: dict[str, str] = Field(default_factory=dict)
     problems: dict[str, str] = Field(default_factory=dict)
+    replaced: int = 0
+    last_replaced: str = ""
 
 
 class ReplicaFolder:

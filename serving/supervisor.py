@@ -68,12 +68,18 @@ class Supervisor:
         self._workers = {index: self._place(index) for index in range(settings.search_workers)}
         self._socket: socket.socket | None = None
         self._specification = worker_specification(settings)
+        self._replaced, self._last_replaced = 0, ""
 
     def workers(self) -> dict[int, ProcessIdentity]:
         """The living workers by index."""
         with self._lock:
             found = {index: worker.identity for index, worker in self._workers.items()}
         return {index: identity for index, identity in found.items() if identity is not None and is_alive(identity)}
+
+    def replaced(self) -> tuple[int, str]:
+        """How many workers have ended unasked so far, and how the last one did."""
+        with self._lock:
+            return self._replaced, self._last_replaced
 
     def take_over(self, ended: threading.Event) -> None:
         """Finds the workers that an earlier agent left, and gets the listening socket, from them or from the system.
@@ -228,10 +234,11 @@ class Supervisor:
             worker.pause_s = 0.0
         else:
             worker.pause_s = 0.0 if lived > _CALM_S else min(_MAX_PAUSE_S, max(0.5, worker.pause_s * 2))
-            log.error(
-                "worker %s (process %s) ended with status %s after %.0f s; it starts again in %.1f s",
-                *(index, worker.identity.pid, status, lived, worker.pause_s),
-            )
+            what = f"worker {index} (process {worker.identity.pid}) ended with status {status} after {lived:.0f} s"
+            log.error("%s; it starts again in %.1f s", what, worker.pause_s)
+            with self._lock:
+                self._replaced += 1
+                self._last_replaced = f"{time.strftime('%F %T')}: {what}"
         worker.not_before = now + worker.pause_s
         if lock_holder(self._folder.worker_lock(index)) is None:
             self._folder.forget_worker(index)

@@ -15,6 +15,8 @@ from deploy.local.layout import Layout
 from deploy.local.processes import ProcessIdentity
 from deploy.local.services import Service
 from deploy.local.supervisor import Record
+from serving.replica_folder import ReplicaFolder
+from vitrine.errors import ContractError
 
 _STARTING_S = 120.0  # for which a service that does not answer yet is said to be starting
 
@@ -32,6 +34,7 @@ class ServiceState:
         memory_bytes: of all its processes, shared pages split between their users.
         url: for people.
         history: what the keeper did for it.
+        remark: what it says of itself beside; empty mostly.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ServiceState:
     memory_bytes: int
     url: str | None
     history: History
+    remark: str = ""
 
     @property
     def is_ready(self) -> bool:
@@ -100,7 +104,19 @@ def _state(service: Service, configuration: Configuration, *, is_kept: bool) -> 
         memory_bytes=processes.memory_bytes(found),
         url=service.url,
         history=history,
+        remark=_replaced_workers(configuration) if is_led and service.survivors_are_adopted else "",
     )
+
+
+def _replaced_workers(configuration: Configuration) -> str:
+    """What the search agent tells of the workers that it has replaced."""
+    try:
+        report = ReplicaFolder(configuration.layout.state_dir, configuration.settings.replica_id).read_agent()
+    except ContractError:
+        return ""
+    if report is None or not report.replaced:
+        return ""
+    return f"{report.replaced} worker{'s' if report.replaced > 1 else ''} replaced, last at {report.last_replaced}"
 
 
 def _of_a_running(service: Service, record: Record, found: set[ProcessIdentity]) -> tuple[str, str]:

@@ -144,6 +144,8 @@ def _remarks(service: ServiceState) -> Iterator[str]:
     """What stands below the table: why a service is not ready, and what the keeper did for it last."""
     if not service.is_ready and service.detail:
         yield f"{service.word}, {service.detail}"
+    if service.remark:
+        yield service.remark
     history = service.history
     if history.last_at is not None:
         did = [

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from deploy.local import services, summary
+from deploy.local import services, summary, supervisor
 from deploy.local.configuration import Configuration, configure, write_env_file
 from deploy.local.keeping.history import History
 from deploy.local.layout import Layout
+from deploy.local.processes import identify
+from deploy.local.records import Record
 from deploy.local.service_states import PlatformState, ServiceState, read_states
+from serving.replica_folder import AgentReport, ReplicaFolder
 from tests.platform_fixture import private_environment
 
 READY = ServiceState(
@@ -76,3 +81,24 @@ def test_services_that_were_never_started_are_stopped(tmp_path: Path) -> None:
 
     assert {service.word for service in state.services} == {"stopped"}
     assert state.is_as_wanted
+
+
+def test_workers_that_the_search_agent_replaced_are_told_of_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = configuration_in(tmp_path)
+    write_env_file(configuration)
+    folder = ReplicaFolder(configuration.layout.state_dir, configuration.settings.replica_id)
+    folder.make()
+    last = "2026-11-30 18:00:00: worker 1 (process 77) ended with status -9 after 40 s"
+    folder.write_agent(AgentReport(pid=1, workers=2, ledger_reachable=True, replaced=2, last_replaced=last))
+
+    down = said(configuration, *read_states(configuration.layout, {}).services)
+    leader = identify(os.getpid())
+    assert leader is not None
+    record = Record(name="search", leader=leader, specification="", started_at=0.0, stop_signal=15, port=None)
+    monkeypatch.setattr(supervisor, "read_record", lambda _, name: record if name == "search" else None)
+    up = said(configuration, *read_states(configuration.layout, {}).services)
+
+    assert "replaced" not in down
+    assert f"search: 2 workers replaced, last at {last}" in up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -124,8 +125,11 @@ def test_a_stopped_worker_is_seen_and_replaced_at_the_cost_of_what_it_had_accept
         shop_replica.wait_ready()
 
     after = shop_replica.workers()
+    told = json.loads((shop_replica.folder / "agent.json").read_text())
     assert len(load.result().failures) <= CONNECTIONS
     assert f"process {before[1].pid}) is stopped" in seen[0]
+    assert told["replaced"] == 1
+    assert f"worker 1 (process {before[1].pid}) ended" in told["last_replaced"]
     assert after[0] == before[0]
     assert after[1] != before[1]
 
