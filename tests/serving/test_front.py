@@ -19,6 +19,7 @@ from shop_window import ShopWindow
 
 from serving.front import _MAX_WAITING
 from serving.worker import THREADS
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,11 @@ def test_many_large_bodies_that_never_end_are_refused_before_they_fill_the_memor
 def test_what_was_held_is_free_again_after_the_answers(front_port: int) -> None:
     whole = b"\r\n" + b"x" * 1_000_000
 
-    answers = [_answer(_send(front_port, "POST /a HTTP/1.1\r\nContent-Length: 1000000", whole)) for _ in range(5)]
+    def ask() -> tuple[int, dict[str, object]]:
+        return _answer(_send(front_port, "POST /a HTTP/1.1\r\nContent-Length: 1000000", whole))
+
+    wait_for(lambda: ask()[0] == 200, what="the end of what clients of the test before had sent")
+    answers = [ask() for _ in range(5)]
 
     assert [(status, body["bytes"]) for status, body in answers] == [(200, 1_000_000)] * 5
 
