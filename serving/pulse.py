@@ -81,6 +81,11 @@ def last_pulse(path: Path) -> int | None:
         return None
 
 
+def has_work(identity: ProcessIdentity) -> bool:
+    """Tells whether a thread of a process does anything, or waits for a core or a disk: it is slow, not hung."""
+    return bool(set(thread_states(identity)) - {"S"})
+
+
 class HangWatch:
     """Looks at one worker again and again, and counts what it sees.
 
@@ -104,7 +109,7 @@ class HangWatch:
             return ""
         self._silent += 1
         # Between two pulses most looks see none: only then is it worth to read the states of all threads.
-        if self._silent > _QUIET_LOOKS and set(thread_states(identity)) - {"S"}:
+        if self._silent > _QUIET_LOOKS and has_work(identity):
             self._silent = _QUIET_LOOKS
         if self._silent >= _SILENT_LOOKS:
             return "it has not answered for seconds, and none of its threads does anything"

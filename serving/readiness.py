@@ -7,11 +7,11 @@ import time
 from typing import Literal
 
 from serving.process_lock import lock_holder
-from serving.pulse import last_pulse
+from serving.pulse import has_work, last_pulse
 from serving.replica_folder import ReplicaFolder, WorkerReport
 from vitrine.contracts.search import Readiness, WorkerHealth
 from vitrine.errors import ContractError
-from vitrine.process_table import state_of, thread_states
+from vitrine.process_table import state_of
 
 SILENT_S = 5.0
 
@@ -63,8 +63,7 @@ def _state(folder: ReplicaFolder, report: WorkerReport) -> WorkerState:
         return "stopped"
     pulse = last_pulse(folder.worker_pulse(report.index)) if report.accepting else None
     is_late = pulse is not None and time.time() - pulse / 1e9 > SILENT_S
-    # One that waits for a core or a disk is slow, not hung: the agent judges by the same signs.
-    return "silent" if is_late and not set(thread_states(report.identity)) - {"S"} else "running"
+    return "silent" if is_late and not has_work(report.identity) else "running"  # the agent judges by the same signs
 
 
 def _readiness(

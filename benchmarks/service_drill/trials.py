@@ -23,11 +23,11 @@ _BEFORE_S = 3.0  # of load ahead of the signal
 _AFTER_S = 5.0  # of load once all is well
 SETTLED_S = 15.0  # without another restart: Airflow notices late that its database was away
 _EVERY_S = 0.1
-_LOST_WITH = {
-    ("postgres", "SIGKILL"): frozenset(
-        {"airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
-    )
-}
+# Some of Airflow's processes may end by themselves when their database goes away.
+ENDS_WITHOUT_POSTGRES = frozenset(
+    {"airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
+)
+_LOST_WITH = {("postgres", "SIGKILL"): ENDS_WITHOUT_POSTGRES}
 
 # What else than the leader of a service is hit: its name here, and what stands in its command line.
 PARTS = {"search worker": ("search", "serving.worker")}
@@ -146,7 +146,7 @@ def find_victim(configuration: Configuration, target: str) -> processes.ProcessI
     if word is None:
         return record.leader
     found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, record)
-    parts = [one for one in found if one != record.leader and word in _command(one.pid)]
+    parts = [one for one in found if one != record.leader and word in _command(one)]
     if not parts:
         raise LookupError(f"no process of {name} has {word!r} in its command line")
     return min(parts, key=lambda one: one.pid)
@@ -214,7 +214,7 @@ def _is_healthy(configuration: Configuration, service: Service) -> bool:
 def _workers(configuration: Configuration) -> int:
     record = supervisor.read_records(configuration.layout)["search"]
     found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, record)
-    return sum("serving.worker" in _command(one.pid) for one in found)
+    return sum("serving.worker" in _command(one) for one in found)
 
 
 def _by_hand(configuration: Configuration) -> float:
@@ -233,11 +233,8 @@ def _until(look: Callable[[], bool], *, since: float, limit_s: float) -> float |
     return None
 
 
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
+def _command(identity: processes.ProcessIdentity) -> str:
+    return " ".join(processes.command_of(identity))
 
 
 def _state(pid: int) -> str:

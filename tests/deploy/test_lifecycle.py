@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.service_drill.trials import ENDS_WITHOUT_POSTGRES
 from deploy.local import lifecycle, postgres, processes, supervisor
 from deploy.local.configuration import POOLS
 from deploy.local.keeping import pulse, wish
@@ -30,8 +31,6 @@ LOOPBACK = "0100007F"  # 127.0.0.1 as /proc/net/tcp writes it
 LISTEN = "0A"
 
 HTTP_TIMEOUT_S = 120.0
-# Some of Airflow's processes may end by themselves when their database goes away.
-ENDS_WITHOUT_POSTGRES = {"airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
 
 pytestmark = pytest.mark.timeout(3000)  # the first of them starts the platform
 

@@ -11,13 +11,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.service_drill.trials import run_trial
+from benchmarks.service_drill.trials import ENDS_WITHOUT_POSTGRES, run_trial
 from deploy.local.light_load import fetch_queries
 from tests.end_to_end.conftest import CATALOG_ID, Released
 from tests.platform_fixture import Platform
-
-# Its processes may end by themselves when their database goes away.
-AIRFLOW = {"airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"}
 
 pytestmark = pytest.mark.timeout(3000)
 
@@ -41,5 +38,5 @@ def test_a_service_comes_back_by_itself_and_searches_do_not_notice(
     assert trial.sent > 0
     assert trial.healthy_s is not None
     assert trial.failed <= trial.in_flight
-    may_end = AIRFLOW if target == "postgres" else set[str]()
+    may_end = ENDS_WITHOUT_POSTGRES if target == "postgres" else set[str]()
     assert set(trial.restarted) <= may_end

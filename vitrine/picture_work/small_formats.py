@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-from vitrine.picture_work.structure import NEVER, ORDINARY, UNUSUAL, Size, Structure, is_plain_exif
+from vitrine.picture_work.structure import NEVER, ORDINARY, ORDINARY_ROW_BYTES, UNUSUAL, Size, Structure, is_plain_exif
 
 _MAX_CHUNKS = 100_000
 # A lossless part may hold a set of Huffman tables, 5 kB of memory, for each 4 x 4 pixels.
@@ -17,7 +17,6 @@ _MAX_BLOCKS = 100_000  # Pillow steps over them, and over what is none, in Pytho
 _GIF_INTRODUCER = re.compile(rb"[!,;]")
 
 _PLAIN_BMP = {0, 3, 6}  # of pixels as they are, in three ways
-_ORDINARY_ROW_BYTES = 1_000_000  # Pillow reads 64 kB at a time, and copies what it has of a row each time
 _RUN_PIXEL_S, _RUN_BYTE_S = 2.5e-7, 5e-7  # Pillow unpacks runs in Python
 
 
@@ -89,7 +88,7 @@ def bmp(data: bytes) -> Structure:
     width, height, bits, compression = struct.unpack_from("<ii2xHI", data, 18)
     size = Size(abs(width), abs(height))
     if compression in _PLAIN_BMP:
-        return Structure(ordinary=size.width * bits // 8 <= _ORDINARY_ROW_BYTES, size=size)
+        return Structure(ordinary=size.width * bits // 8 <= ORDINARY_ROW_BYTES, size=size)
     if compression not in (1, 2):
         return UNUSUAL
     work_s = size.pixels * _RUN_PIXEL_S + len(data) * _RUN_BYTE_S

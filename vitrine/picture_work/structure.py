@@ -14,6 +14,9 @@ from typing import NamedTuple
 NEVER = float("inf")
 """CPU seconds of what is refused whatever the limit."""
 
+ORDINARY_ROW_BYTES = 1_000_000
+"""Of an unpacked picture: Pillow reads 64 kB at a time, and copies what it has of a row each time."""
+
 _MAX_EXIF_ENTRIES = 128  # cameras write 10 to 20
 _MAX_EXIF_BYTES = 262_144  # cameras write up to 64 kB; Pillow makes an object of each number, 3.5 s for 12 MB of them
 # Of all that entries may point at, since each may point at everything. The installed Pillow copies no more than the

@@ -7,7 +7,7 @@ from operator import sub
 from typing import Literal
 
 from vitrine.picture_work.jpeg import ORDINARY_SCANS, scans_s
-from vitrine.picture_work.structure import NEVER, ORDINARY, UNUSUAL, Size, Structure
+from vitrine.picture_work.structure import NEVER, ORDINARY, ORDINARY_ROW_BYTES, UNUSUAL, Size, Structure
 
 _STRIP_S = 3e-6
 _COPIED_BYTE_S = 2e-10
@@ -17,7 +17,6 @@ _MAX_STRIPS = 500_000
 _ORDINARY_ENTRIES = 64
 _ORDINARY_ENTRY_BYTES = 4_000_000
 _ORDINARY_FRACTIONS = 1_000  # files have about 20; Pillow makes an object of each, 2 µs
-_ORDINARY_ROW_BYTES = 1_000_000  # Pillow reads 64 kB at a time, and copies what it has of a row each time
 _ORDINARY_COMPRESSIONS = {1, 5, 8, 32773, 32946}  # none, LZW, deflate, PackBits, old-style deflate
 _PLAIN = 1
 _OLD_JPEG, _JPEG = 6, 7
@@ -110,7 +109,7 @@ def _judged(data: bytes, order: str, found: list[_Entry]) -> Structure:
         bits = numbers(_BITS) or (1,)
         pixel_bits = max(bits) if planes > 1 else sum(bits) if len(bits) > 1 else bits[0] * number(_SAMPLES, 1)
         row_bytes = max(size.width, tile.width) * pixel_bits // 8
-        ordinary = row_bytes <= _ORDINARY_ROW_BYTES and _lie_apart(offsets, row_bytes)
+        ordinary = row_bytes <= ORDINARY_ROW_BYTES and _lie_apart(offsets, row_bytes)
     return Structure(ordinary, work_s, what, size)
 
 

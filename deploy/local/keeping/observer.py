@@ -62,11 +62,9 @@ class Observer:
         if not can_answer:
             self._silence.answered()
             return Observation()
-        layout, mark = configuration.layout, configuration.credentials.mark
-        found = supervisor.find_processes(layout, mark, self.record)
-        # A leader whose survivors are adopted looks after them itself.
-        if service.survivors_are_adopted:
-            found = {self.record.leader}
+        found = {self.record.leader}
+        if not service.survivors_are_adopted:  # else the leader looks after the others itself
+            found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, self.record)
         held = processes.suspended(found)
         if held:
             return self._held(held)
