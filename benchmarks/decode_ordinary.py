@@ -48,7 +48,7 @@ def decode_before(data: bytes, *, shorter_side: int | None) -> Image.Image:
     image.load()
     if image.getexif().get(0x0112, 1) != 1:
         image = ImageOps.exif_transpose(image)
-    return upright_rgb(image)
+    return image if image.mode == "RGB" and not image.has_transparency_data else upright_rgb(image)
 
 
 def ratio(

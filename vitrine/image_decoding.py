@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 from vitrine.contracts.items import Reason
 from vitrine.errors import ImageError
 from vitrine.picture_work.decoders import Decoders
-from vitrine.picture_work.inspection import structure_of
+from vitrine.picture_work.inspection import pillow_formats, structure_of
 
 # Decoders that shops need. Pillow has more, and some of them (EPS) start other programs.
 ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")
@@ -130,7 +130,6 @@ def decode_here(data: bytes, *, max_pixels: int, shorter_side: int | None) -> Im
     try:
         if shorter_side is not None:
             image.draft(None, (shorter_side, shorter_side))
-        image.load()
         return upright_rgb(image)
     except Exception as error:  # whatever a decoder raises says that the file is none of its kind
         raise _undecodable(data, error) from error
@@ -165,7 +164,7 @@ def _is_ordinary(data: bytes, *, max_pixels: int | None, work: WorkLimit) -> boo
 
 def _opened(data: bytes, *, max_pixels: int | None) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS)
+        return Image.open(io.BytesIO(data), formats=pillow_formats(data))
     except Image.DecompressionBombError as error:
         if max_pixels is None:
             raise ImageError(str(error), reason=Reason.IMAGE_TOO_MANY_PIXELS) from error

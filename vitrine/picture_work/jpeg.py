@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from vitrine.picture_work.structure import NEVER, Size, Structure, is_plain_exif
@@ -38,13 +38,14 @@ _SOS_BYTES = re.compile(rb"\xff\xda")  # `bytes.count` takes three times as long
 # The last fill byte and what follows it: `\xff+` would try each fill byte of a run anew, up to the end of the run.
 _AFTER_SCAN = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd7])")
 _NOT_FILL = re.compile(rb"[^\xff]")
+_UNKNOWN = Size(0, 0)
 
 
 @dataclass
 class _Header:
     """What stands before the first scan."""
 
-    size: Size = field(default_factory=lambda: Size(0, 0))
+    size: Size = _UNKNOWN
     coding: int | None = None
     segments: int = 0
     junk: int = 0
@@ -59,7 +60,7 @@ def structure(data: bytes) -> Structure:
     """Counts segments and scans."""
     header = _read_header(data)
     if (excess := _excess(header)) is not None:
-        return Structure(False, NEVER, excess, header.size)
+        return Structure(False, NEVER, excess, size=header.size)
     ordinary = (
         header.plain
         and header.coding in (None, *_HUFFMAN)
@@ -72,10 +73,10 @@ def structure(data: bytes) -> Structure:
     scans = 0 if header.first_scan < 0 else _at_most_scans(data, header.first_scan)
     if scans > ORDINARY_SCANS:  # what follows the picture, as phones' films do, holds such bytes, too
         scans = count_scans(data, header.first_scan)
-    padded = Size(-(-header.size.width // 8) * 8, -(-header.size.height // 8) * 8).pixels
-    work_s = scans_s(scans, padded)
-    found = f"{scans:,} scans over {header.size.width} x {header.size.height} pixels"
-    return Structure(ordinary and scans <= ORDINARY_SCANS, work_s, found, header.size)
+    width, height = header.size
+    work_s = scans_s(scans, -(-width // 8) * 8 * (-(-height // 8) * 8))
+    costs = "{:,} scans over {} x {} pixels"
+    return Structure(ordinary and scans <= ORDINARY_SCANS, work_s, costs, (scans, width, height), header.size)
 
 
 def scans_s(scans: int, pixels: int) -> float:
@@ -108,7 +109,7 @@ def count_scans(data: bytes, start: int, end: int | None = None) -> int:
 
 def _at_most_scans(data: bytes, start: int) -> int:
     """Returns an upper bound of the scans; above what is ordinary it stops."""
-    return sum(1 for _ in islice(_SOS_BYTES.finditer(data, start), ORDINARY_SCANS + 1))
+    return len(list(islice(_SOS_BYTES.finditer(data, start), ORDINARY_SCANS + 1)))
 
 
 def _excess(header: _Header) -> str | None:

@@ -26,7 +26,7 @@ def structure(data: bytes) -> Structure:
         body = at + 8
         chunks += 1
         if chunks > most:
-            return Structure(False, NEVER, f"more than {most:,} chunks", size)
+            return Structure(False, NEVER, "more than {:,} chunks", (most,), size)
         if name == b"IHDR" and length >= 8 and body + 8 <= len(data):
             size = Size(*struct.unpack_from(">II", data, body))
         elif name in (b"iCCP", b"zTXt", b"iTXt"):
@@ -40,5 +40,5 @@ def structure(data: bytes) -> Structure:
             break
         at = body + length + 4
     work_s = chunks * _CHUNK_S + inflated * _INFLATED_S
-    found = f"{chunks:,} chunks, {inflated:,} of them deflated text or colour"
-    return Structure(plain and inflated <= _ORDINARY_INFLATED, work_s, found, size)
+    costs = "{:,} chunks, {:,} of them deflated text or colour"
+    return Structure(plain and inflated <= _ORDINARY_INFLATED, work_s, costs, (chunks, inflated), size)

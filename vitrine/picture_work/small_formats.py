@@ -30,7 +30,7 @@ def webp(data: bytes) -> Structure:
         body = at + 8
         chunks += 1
         if chunks > _MAX_CHUNKS:
-            return Structure(False, NEVER, f"more than {_MAX_CHUNKS:,} chunks", size)
+            return Structure(False, NEVER, "more than {:,} chunks", (_MAX_CHUNKS,), size)
         if name == b"VP8X" and len(data) >= body + 10:
             size = _larger(size, Size(_three_bytes(data, body + 4) + 1, _three_bytes(data, body + 7) + 1))
             ordinary &= not data[body] & _ANIMATED
@@ -49,7 +49,7 @@ def webp(data: bytes) -> Structure:
         at = body + length + (length & 1)
     if lossless and (size is None or size.pixels > _ORDINARY_LOSSLESS_PIXELS):
         ordinary = False
-    return Structure(ordinary, chunks * 1e-6, f"{chunks:,} chunks", size)
+    return Structure(ordinary, chunks * 1e-6, "{:,} chunks", (chunks,), size)
 
 
 def gif(data: bytes) -> Structure:
@@ -74,8 +74,9 @@ def gif(data: bytes) -> Structure:
             blocks += 1
         at += 1
     if blocks > _MAX_BLOCKS:
-        return Structure(False, NEVER, f"more than {_MAX_BLOCKS:,} blocks before the first picture", size)
-    return Structure(blocks <= _ORDINARY_BLOCKS, blocks * 1e-6, f"{blocks:,} blocks before the first picture", size)
+        return Structure(False, NEVER, "more than {:,} blocks before the first picture", (_MAX_BLOCKS,), size)
+    costs = "{:,} blocks before the first picture"
+    return Structure(blocks <= _ORDINARY_BLOCKS, blocks * 1e-6, costs, (blocks,), size)
 
 
 def bmp(data: bytes) -> Structure:
@@ -92,7 +93,7 @@ def bmp(data: bytes) -> Structure:
     if compression not in (1, 2):
         return UNUSUAL
     work_s = size.pixels * _RUN_PIXEL_S + len(data) * _RUN_BYTE_S
-    return Structure(False, work_s, f"runs over {size.width} x {size.height} pixels", size)
+    return Structure(False, work_s, "runs over {} x {} pixels", size, size)
 
 
 def _larger(size: Size | None, other: Size) -> Size:

@@ -8,7 +8,6 @@ calling process, which nothing ends: each must be linear in the length of the fi
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
 
 NEVER = float("inf")
@@ -37,21 +36,27 @@ class Size(NamedTuple):
         return self.width * self.height
 
 
-@dataclass(frozen=True)
-class Structure:
+class Structure(NamedTuple):
     """What the walk over a file found.
 
     Attributes:
         ordinary: what was counted is all that can take time: the picture may be decoded in this process.
         work_s: CPU seconds, by fixed costs on a machine of 2026, of what was counted; pixels and bytes come on top.
-        found: what costs as much, for whoever sent the file.
+        costs: what costs as much, for whoever sent the file, with a place for each of `counts`.
+        counts: written only when somebody reads them, since almost no file is refused.
         size: as the file states it, where the walk meets it.
     """
 
     ordinary: bool
     work_s: float = 0.0
-    found: str = ""
+    costs: str = ""
+    counts: tuple[int, ...] = ()
     size: Size | None = None
+
+    @property
+    def found(self) -> str:
+        """What costs as much, in words."""
+        return self.costs.format(*self.counts)
 
 
 ORDINARY = Structure(ordinary=True)

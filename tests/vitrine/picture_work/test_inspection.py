@@ -14,8 +14,8 @@ from PIL import Image
 
 from benchmarks.attacks import picture_files as files
 from vitrine.errors import ImageError
-from vitrine.image_decoding import decode_image, read_header
-from vitrine.picture_work.inspection import structure_of
+from vitrine.image_decoding import ALLOWED_FORMATS, decode_image, read_header
+from vitrine.picture_work.inspection import pillow_formats, structure_of
 
 COLOUR = files.photograph(160, 120)
 
@@ -50,6 +50,26 @@ def test_what_encoders_write_is_decoded_in_this_process(file_format: str, option
     assert found.ordinary
     assert found.work_s < 0.1
     assert found.size in (None, (160, 120))
+
+
+@pytest.mark.parametrize("name", sorted(files.sound_pictures()))
+def test_a_file_is_opened_as_what_it_was_counted_as(name: str) -> None:
+    data = files.sound_pictures()[name]
+
+    with (
+        Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS) as anyhow,
+        Image.open(io.BytesIO(data), formats=pillow_formats(data)) as counted,
+    ):
+        assert (counted.format, counted.size) == (anyhow.format, anyhow.size)
+
+
+@pytest.mark.parametrize("beginning", [b"II\0\0", b"MM\0\0", b"BM\0\0", b"RIFF", b"GIF8", b"\xff\xd8\xff\xe0"])
+def test_no_file_is_counted_as_one_format_and_opened_as_another(beginning: bytes) -> None:
+    data = beginning + files.encoded(COLOUR, "AVIF")[4:]  # `ftyp`, by which Pillow knows an AVIF, still stands there
+
+    assert "AVIF" not in pillow_formats(data)
+    with pytest.raises(ImageError):
+        decode_image(data)
 
 
 @pytest.mark.parametrize(
