@@ -8,14 +8,10 @@ from spark_jobs.removals import check_removal
 from spark_jobs.validation.partition import APPROVED_SCOPE, approval_key
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.contracts.datasets import Manifest
-from vitrine.errors import ContractError, GateError, SpaceMixError
+from vitrine.errors import ContractError, GateError, SpaceMixError, StaleHeadError
 from vitrine.heads import manifest_units, read_manifest
 from vitrine.ingest_policy import IngestPolicy
-from vitrine.ledger import Ledger
-from vitrine.ledger.attempts import CommittedAttempt
 from vitrine.settings import Settings
-from vitrine.storage import ObjectStore
 
 
 def publish_partition(
@@ -64,29 +60,19 @@ def publish_partition(
                     f"{missing[0][0]} row group {missing[0][1]}; run `python -m spark_jobs embed` for it"
                 )
         limit = IngestPolicy.of(catalog, settings).quality.max_removed_share
-        _check_removal_again(settings, object_store, ledger, manifest, approval=approval, limit=limit)
-        return ledger.partitions.publish_manifest(
-            catalog_id=catalog_id, dt=dt, manifest_id=manifest_id, delivery_id=manifest.delivery_id
-        )
+        judged_by = approval.result.get("head_sequence", -1)  # older approvals name none
+        while True:
+            try:
+                return ledger.partitions.publish_manifest(
+                    catalog_id=catalog_id,
+                    dt=dt,
+                    manifest_id=manifest_id,
+                    delivery_id=manifest.delivery_id,
+                    judged_by=judged_by,
+                )
+            except StaleHeadError:  # what it removes is another matter now
+                head = ledger.partitions.head(catalog_id)
+                check_removal(settings, object_store, ledger, manifest, head=head, limit=limit)
+                judged_by = head.head_sequence
     finally:
         ledger.close()
-
-
-def _check_removal_again(
-    settings: Settings,
-    object_store: ObjectStore,
-    ledger: Ledger,
-    manifest: Manifest,
-    *,
-    approval: CommittedAttempt,
-    limit: float,
-) -> None:
-    """Judges what a manifest removes by the head as it is now, where it was approved over another one.
-
-    A manifest that was published before is published again unasked: its day is redone.
-    """
-    catalog_id, dt = manifest.catalog_id, manifest.dt
-    if approval.result.get("head_sequence") == ledger.partitions.head(catalog_id).head_sequence:
-        return
-    if not ledger.partitions.was_published(catalog_id=catalog_id, dt=dt, manifest_id=manifest.manifest_id):
-        check_removal(settings, object_store, ledger, manifest, limit=limit)

@@ -33,7 +33,7 @@ class QualityThresholds(BaseModel):
         0.30,
         ge=0,
         le=1,
-        description="Items that a delivery takes out of the head of its day, of those in it, unless that is meant.",
+        description="Items that a delivery takes out of the catalog's head, of those in it, unless that is meant.",
     )
     min_rows: int = Field(1, ge=0, description="A delivery with fewer rows stops.")
     image_min_side: int = Field(32, ge=1, description="Pixels of the shorter side.")

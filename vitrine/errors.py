@@ -128,6 +128,10 @@ class StaleCandidateError(LedgerError):
     """A candidate is older than the live release; only a person may activate it."""
 
 
+class StaleHeadError(LedgerError):
+    """A manifest was judged by a head that is no longer the catalog's."""
+
+
 class StaleDeliveryError(LedgerError):
     """A newer delivery of the day came since: what an older one holds is not published any more."""
 

@@ -88,16 +88,6 @@ def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, 
     return units
 
 
-def accepted_ids(
-    object_store: ObjectStore, manifest: Manifest, *, only: Callable[[str], bool] | None = None
-) -> Iterator[tuple[str, bool]]:
-    """Yields the accepted rows' ids, each with whether it deletes the item; with `only`, of those that it chooses."""
-    for part in manifest.parts:
-        for batch in _part_batches(object_store, part, ["item_id", "deleted"]):
-            chosen = _chosen(batch, only)
-            yield from zip(chosen.column("item_id").to_pylist(), chosen.column("deleted").to_pylist(), strict=True)
-
-
 def rejected_ids(
     object_store: ObjectStore, manifest: Manifest, *, only: Callable[[str], bool] | None = None
 ) -> set[str]:

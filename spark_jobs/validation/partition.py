@@ -81,14 +81,15 @@ def validate_partition(
         if ledger.attempts.committed(scope=APPROVED_SCOPE, key=key) is None:
             manifest = read_manifest(object_store, catalog_id, dt, manifest_id)
             # Read first: a head that grows meanwhile is another than this one, and is looked at again.
-            head_sequence = ledger.partitions.head(catalog_id).head_sequence
-            removal = check_removal(settings, object_store, ledger, manifest, limit=policy.quality.max_removed_share)
+            head = ledger.partitions.head(catalog_id)
+            limit = policy.quality.max_removed_share
+            removal = check_removal(settings, object_store, ledger, manifest, head=head, limit=limit)
             result = {
                 "delivery_id": delivery_id,
                 "checks": [check.model_dump() for check in checks],
                 "removed": removal.removed,
                 "of_items": removal.items,
-                "head_sequence": head_sequence,
+                "head_sequence": head.head_sequence,
             }
             ledger.attempts.commit(scope=APPROVED_SCOPE, key=key, attempt_id=attempt_id(), result=result)
     finally:

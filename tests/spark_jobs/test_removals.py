@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spark_jobs import removals
+from spark_jobs import publication, removals
 from spark_jobs.deliveries import record_delivery
 from spark_jobs.publication import publish_partition
 from spark_jobs.removals import removal_of
@@ -15,10 +16,10 @@ from spark_jobs.validation import validate_partition
 from tests.spark_jobs.candidate_rows import ProfiledDelivery, write_manifest
 from tests.spark_jobs.delivered_folder import write_jsonl
 from vitrine.catalogs import Catalog
-from vitrine.contracts.datasets import Manifest
+from vitrine.contracts.datasets import EmbeddingBlock, Manifest
 from vitrine.contracts.items import Reason
 from vitrine.errors import GateError
-from vitrine.heads import read_manifest
+from vitrine.heads import manifest_units, read_manifest
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -65,7 +66,7 @@ def publish(settings: Settings, ledger: Ledger, store: ObjectStore, day: Profile
         (range(0), range(15, 40), False, 5),  # of 25 deletions 20 name what is not there
     ],
 )
-def test_the_head_of_the_day_is_compared_with_what_it_would_be(
+def test_the_head_is_compared_with_what_it_would_be(
     items: range,
     gone: range,
     full: bool,
@@ -77,7 +78,6 @@ def test_the_head_of_the_day_is_compared_with_what_it_would_be(
 ) -> None:
     publish(settings, ledger, object_store, delivery(catalog, FIRST, range(12)))
     publish(settings, ledger, object_store, delivery(catalog, SECOND, range(10, 20)))
-    publish(settings, ledger, object_store, delivery(catalog, "2026-12-01", range(100, 400)))  # later: no matter
     day = delivery(catalog, THIRD, items, gone=gone, full=full)
     manifest = read_manifest(object_store, catalog.catalog_id, THIRD, write_manifest(settings, day))
 
@@ -198,21 +198,106 @@ def test_an_approval_holds_for_the_head_that_it_was_judged_by(
     assert publish_partition(settings, **of) == 2
 
 
-def test_a_day_that_was_published_is_published_again_unasked_whatever_the_head_has_become(
+@pytest.mark.parametrize(
+    ("later", "is_full", "removed"),
+    [
+        (range(20, 30), False, (19, 30)),  # a head of 30, of which 19 were brought by the first day alone
+        (range(20), False, (0, 20)),  # a later day brings them all again
+        (range(20), True, (0, 20)),
+        (range(1), True, (0, 1)),  # a later full day has removed them already
+    ],
+)
+def test_of_an_earlier_day_counts_what_later_days_have_left_of_it(
+    later: range,
+    is_full: bool,
+    removed: tuple[int, int],
+    settings: Settings,
+    ledger: Ledger,
+    object_store: ObjectStore,
+    catalog: Catalog,
+) -> None:
+    publish(settings, ledger, object_store, delivery(catalog, FIRST, range(20)))
+    publish(settings, ledger, object_store, delivery(catalog, SECOND, later, full=is_full))
+    again = delivery(catalog, FIRST, range(1))
+    manifest = read_manifest(object_store, catalog.catalog_id, FIRST, write_manifest(settings, again))
+
+    found = removal_of(object_store, manifest, current=ledger.partitions.head(catalog.catalog_id).manifests, limit=0.0)
+
+    assert (found.removed, found.items) == removed
+
+
+def test_an_earlier_day_delivered_again_does_not_empty_what_later_days_have_left(
     settings: Settings, ledger: Ledger, object_store: ObjectStore, catalog: Catalog
+) -> None:
+    publish(settings, ledger, object_store, delivery(catalog, FIRST, range(100)))
+    publish(settings, ledger, object_store, delivery(catalog, SECOND, range(0), gone=range(20, 100)))
+    delivery_id = delivery(catalog, FIRST, range(20, 100)).write(settings)  # of its own day, a fifth is missing
+
+    with pytest.raises(GateError, match=r"would take 20 of 20 items out of the head: 100\.0%"):
+        validate_partition(settings, catalog_id=catalog.catalog_id, dt=FIRST, delivery_id=delivery_id)
+
+
+def test_redoing_a_day_asks_nobody_but_delivering_an_earlier_version_of_it_again_does(
+    settings: Settings, ledger: Ledger, object_store: ObjectStore, catalog: Catalog
+) -> None:
+    day = {"catalog_id": catalog.catalog_id, "dt": FIRST}
+    for items, sequence in ((1, 1), (100, 2), (100, 2)):
+        assert _ingest(settings, ledger, object_store, delivery(catalog, FIRST, range(items))) == sequence
+    checked = len(ledger.checks.series(**_check(catalog.catalog_id)))
+
+    with pytest.raises(GateError, match=r"would take 99 of 100 items out of the head: 99\.0%"):
+        _ingest(settings, ledger, object_store, delivery(catalog, FIRST, range(1)))
+
+    assert checked == 2
+    record_delivery(settings, **day, removal_is_meant=True)
+    assert _ingest(settings, ledger, object_store, delivery(catalog, FIRST, range(1))) == 3
+
+
+def test_a_manifest_is_published_on_the_head_that_it_was_judged_by_or_judged_anew(
+    settings: Settings,
+    ledger: Ledger,
+    object_store: ObjectStore,
+    catalog: Catalog,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     day = {"catalog_id": catalog.catalog_id, "dt": SECOND}
     emptying = delivery(catalog, SECOND, range(0), gone=range(1), full=True)
     manifest_id = validate_partition(settings, **day, delivery_id=emptying.write(settings))
-    of = {**day, "manifest_id": manifest_id, "fingerprints": ["external"]}
-    publish_partition(settings, **of)
-    publish(settings, ledger, object_store, delivery(catalog, FIRST, range(20)))
-    publish(settings, ledger, object_store, delivery(catalog, SECOND, range(5)))
-    emptying.write(settings)  # the earlier delivery is the day's current one again
+    judge = publication.check_removal
+    publish(settings, ledger, object_store, delivery(catalog, THIRD, range(100, 101)))
 
-    assert publish_partition(settings, **of) == 4
-    assert publish_partition(settings, **of) == 4
-    assert len(ledger.checks.series(**_check(catalog.catalog_id))) == 1
+    def judge_and_lose_the_race(*of: Any, **how: Any) -> object:
+        judged = judge(*of, **how)
+        if FIRST not in ledger.partitions.head(catalog.catalog_id).manifests:
+            publish(settings, ledger, object_store, delivery(catalog, FIRST, range(20)))
+        return judged
+
+    monkeypatch.setattr(publication, "check_removal", judge_and_lose_the_race)
+
+    with pytest.raises(GateError, match="would take 20 of 21 items"):
+        publish_partition(settings, **day, manifest_id=manifest_id, fingerprints=["external"])
+    assert SECOND not in ledger.partitions.head(catalog.catalog_id).manifests
+
+
+def _ingest(settings: Settings, ledger: Ledger, object_store: ObjectStore, version: ProfiledDelivery) -> int:
+    """Makes a delivery the day's current one and publishes it as if its vectors had been taken over."""
+    catalog_id = version.catalog.catalog_id
+    day = {"catalog_id": catalog_id, "dt": version.dt}
+    manifest_id = validate_partition(settings, **day, delivery_id=version.write(settings))
+    for source_id, row_group in manifest_units(
+        object_store, read_manifest(object_store, **day, manifest_id=manifest_id)
+    ):
+        block = EmbeddingBlock(
+            block_id=f"block-{source_id}",
+            key="",
+            source_id=source_id,
+            row_group=row_group,
+            rows=0,
+            engine="test",
+            precision="fp32",
+        )
+        ledger.blocks.commit(catalog_id=catalog_id, fingerprint="external", block=block)
+    return publish_partition(settings, **day, manifest_id=manifest_id, fingerprints=["external"])
 
 
 def _check(catalog_id: str) -> dict[str, str]:
@@ -235,8 +320,10 @@ def test_a_source_may_say_that_what_it_removes_is_meant(
     manifest = read_manifest(object_store, catalog.catalog_id, SECOND, write_manifest(settings, day))
     meant = manifest.model_copy(update={"delivery_id": delivery_id})
 
-    found = removals.check_removal(settings, object_store, ledger, meant, limit=0.3)
+    head = ledger.partitions.head(catalog.catalog_id)
+
+    found = removals.check_removal(settings, object_store, ledger, meant, head=head, limit=0.3)
 
     assert (found.removed, found.items) == (4, 4)
     with pytest.raises(GateError, match="would take 4 of 4 items"):
-        removals.check_removal(settings, object_store, ledger, manifest, limit=0.3)
+        removals.check_removal(settings, object_store, ledger, manifest, head=head, limit=0.3)

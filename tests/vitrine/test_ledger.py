@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from tests.conftest import new_database
-from vitrine.errors import LedgerError, StaleCandidateError, StaleDeliveryError, StaleGenerationError
+from vitrine.errors import LedgerError, StaleCandidateError, StaleDeliveryError, StaleGenerationError, StaleHeadError
 from vitrine.ledger import Ledger, tables
 from vitrine.storage import ObjectStore
 
@@ -27,17 +27,19 @@ def test_publishing_the_same_manifest_again_leaves_the_head_where_it_was(ledger:
     assert ledger.partitions.head(catalog_id).manifests == {"2026-11-01": "m-1"}
 
 
-def test_a_manifest_was_published_once_it_was_the_current_one_of_its_day(ledger: Ledger, catalog_id: str) -> None:
-    day = {"catalog_id": catalog_id, "dt": "2026-11-01"}
-    ledger.partitions.record_delivery(**day, delivery_id="d-1", source="s")
-    for manifest_id in ("m-1", "m-2"):
-        ledger.partitions.publish_manifest(**day, manifest_id=manifest_id, delivery_id="d-1")
+def test_a_manifest_that_was_judged_by_another_head_is_not_published(ledger: Ledger, catalog_id: str) -> None:
+    for dt in ("2026-11-01", "2026-11-02"):
+        ledger.partitions.record_delivery(catalog_id=catalog_id, dt=dt, delivery_id="d-1", source="s")
+    first = {"catalog_id": catalog_id, "dt": "2026-11-01", "manifest_id": "m-1", "delivery_id": "d-1"}
+    second = {**first, "dt": "2026-11-02", "manifest_id": "m-2"}
 
-    published = [ledger.partitions.was_published(**day, manifest_id=f"m-{number}") for number in (1, 2, 3)]
-    another_day = {"catalog_id": catalog_id, "dt": "2026-11-02", "manifest_id": "m-1"}
+    judged_by = ledger.partitions.head(catalog_id).head_sequence
+    ledger.partitions.publish_manifest(**first, judged_by=judged_by)
+    with pytest.raises(StaleHeadError, match=r"m-2 was judged by head 0, the head is 1 by now.*run it again"):
+        ledger.partitions.publish_manifest(**second, judged_by=judged_by)
 
-    assert published == [True, True, False]
-    assert not ledger.partitions.was_published(**another_day)
+    assert ledger.partitions.publish_manifest(**first, judged_by=judged_by) == 1  # it is there already
+    assert ledger.partitions.publish_manifest(**second, judged_by=1) == 2
 
 
 def test_an_old_run_that_is_cleared_does_not_bring_an_older_delivery_back(ledger: Ledger, catalog_id: str) -> None:

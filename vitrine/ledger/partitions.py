@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from vitrine.errors import StaleDeliveryError
+from vitrine.errors import StaleDeliveryError, StaleHeadError
 from vitrine.ledger import tables
 from vitrine.ledger.database import Database
 
@@ -67,14 +67,22 @@ class Partitions:
             row = connection.execute(query).one_or_none()
         return RecordedDelivery(row.delivery_id, row.source, row.recorded_at) if row else None
 
-    def publish_manifest(self, *, catalog_id: str, dt: str, manifest_id: str, delivery_id: str) -> int:
+    def publish_manifest(
+        self, *, catalog_id: str, dt: str, manifest_id: str, delivery_id: str, judged_by: int | None = None
+    ) -> int:
         """Makes a manifest the current one of its day and returns the head sequence.
 
         The sequence moves only when the day's manifest changed, so redoing a day leaves the head as it was. Nor does an
         old run that failed and is cleared bring an older delivery back.
 
+        Args:
+            catalog_id, dt, manifest_id: which manifest.
+            delivery_id: that it is of.
+            judged_by: sequence of the head by which it was found fit to publish; None publishes on any.
+
         Raises:
             StaleDeliveryError: the manifest's delivery is not the current one of its day.
+            StaleHeadError: the head is no longer the one that it was judged by.
         """
         table = tables.current_manifests
         with self._database.transaction() as connection:
@@ -85,6 +93,11 @@ class Partitions:
             if current == manifest_id:
                 return int(sequence)
             _check_current_delivery(connection, catalog_id, dt, delivery_id=delivery_id, manifest_id=manifest_id)
+            if judged_by is not None and sequence != judged_by:
+                raise StaleHeadError(
+                    f"catalog {catalog_id} {dt}: manifest {manifest_id} was judged by head {judged_by}, the head is "
+                    f"{sequence} by now; nothing is published: run it again"
+                )
             values = {"manifest_id": manifest_id, "delivery_id": delivery_id}
             connection.execute(
                 insert(table)
@@ -100,16 +113,6 @@ class Partitions:
             self._database.write_journal(connection, kind="manifest_published", payload=payload)
         self._database.export_journal()
         return int(sequence) + 1
-
-    def was_published(self, *, catalog_id: str, dt: str, manifest_id: str) -> bool:
-        """Tells whether a manifest is, or ever was, the current one of its day."""
-        table = tables.journal
-        published = {"catalog_id": catalog_id, "dt": dt, "manifest_id": manifest_id}
-        query = select(table.c.sequence).where(
-            (table.c.kind == "manifest_published") & table.c.payload.contains(published)
-        )
-        with self._database.transaction() as connection:
-            return connection.execute(query.limit(1)).scalar() is not None
 
     def head(self, catalog_id: str) -> Head:
         """Returns the head: its sequence and the current manifest of every day, both of one moment."""
