@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Response, g, request
 from pydantic_core import to_json
@@ -93,6 +94,10 @@ def _named_item(item_id: str | None) -> tuple[str, MultiDict[str, str]]:
     """Returns the id of the item that a request names, in its path or by a parameter, and its other parameters."""
     if item_id is not None:
         return item_id, request.args
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError as error:  # Werkzeug would read it as the text `%FF`, which is another id
+        raise RequestError(f"expected parameters in UTF-8, found other bytes: {error}") from error
     named = request.args.getlist("item_id")
     if len(named) != 1 or not named[0]:
         raise RequestError(f"expected one parameter item_id, which names the item; found {len(named)}")

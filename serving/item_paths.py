@@ -20,6 +20,7 @@ _ITEMS = "/v1/items/"
 # A client may percent-encode any letter of it, and the app ignores how many slashes it begins with; what comes after it
 # stays as it was sent.
 _SENT_ITEMS = re.compile("(?:/|(?i:%2f))*" + "".join(f"(?:{letter}|(?i:%{ord(letter):02x}))" for letter in _ITEMS))
+_ASCII = bytes(range(128))
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -49,6 +50,8 @@ class ItemPaths:
             sent = environ.get("REQUEST_URI", "").partition("?")[0]
             if unquote_to_bytes(sent.encode("latin-1")) != path.encode("latin-1"):
                 sent = quote(path, safe="/", encoding="latin-1")  # of a server that keeps no target as it was sent
+            # Bytes that are sent as they are mean what they mean percent-encoded.
+            sent = quote(sent, safe=_ASCII, encoding="latin-1")
             environ["PATH_INFO"] = _ITEMS + _segments(_SENT_ITEMS.sub("", sent, count=1))
         return self._app(environ, start_response)
 
@@ -62,9 +65,10 @@ def item_path(item_id: str, action: str) -> str:
 
 def _segments(rest: str) -> str:
     item_id, slash, action = rest.rpartition("/")
-    if not slash or not item_id or action not in ACTIONS:
+    meant = unquote(action)
+    if not slash or not item_id or meant not in ACTIONS:
         return _as_one(rest)
-    return f"{_as_one(item_id)}/{action}"
+    return f"{_as_one(item_id)}/{meant}"
 
 
 def _as_one(encoded: str) -> str:

@@ -17,9 +17,10 @@ from serving.request_head import RequestHead, environ_of
 ACTIONS = ("", "/similar", "/embedding", "/image")
 
 
-def _get(app: Flask, target: str) -> tuple[int, bytes]:
+def _get(app: Flask, target: str | bytes) -> tuple[int, bytes]:
     """Asks as the front does, by the target of a request line."""
-    environ = environ_of(RequestHead("GET", target.encode(), "1.1", {"host": "localhost"}, ("127.0.0.1", 80)))
+    sent = target.encode() if isinstance(target, str) else target
+    environ = environ_of(RequestHead("GET", sent, "1.1", {"host": "localhost"}, ("127.0.0.1", 80)))
     status = ""
     environ["wsgi.input"] = io.BytesIO()
 
@@ -107,6 +108,12 @@ def test_addresses_mean_what_they_meant_and_encoded_slashes_belong_to_ids(path: 
         ("//v1/items/a%2Fimage", "a/image", "item"),
         ("/%2F/v1/item%73/a%252Fb/image", "a%2Fb", "image"),
         ("/v1/items//v1/items/a", "/v1/items/a", "item"),
+        ("/v1/items/a/im%61ge", "a", "image"),
+        ("/v1/items/a%2Fim%61ge", "a/image", "item"),
+        ("/v1/items/a/im%2561ge", "a/im%61ge", "item"),
+        ("/v1/items/café/image", "café", "image"),  # as some clients send it: without percent-encoding
+        ("/v1/items/\ufffd", "\ufffd", "item"),
+        ("/v1/items/a%00b", "a\0b", "item"),
         ("/v1/items/%2Fv1%2Fitems%2Fa/image", "/v1/items/a", "image"),
         ("/v1/item%73/./a/../b/image", "./a/../b", "image"),
     ],
@@ -135,6 +142,11 @@ def test_other_spellings_are_the_address_of_nothing(target: str) -> None:
 def test_bytes_that_are_no_text_are_the_address_of_nothing(odd_app: Flask) -> None:
     assert _get(odd_app, "/v1/items/%ff")[0] == 404
     assert _get(odd_app, "/v1/items/a%ff/image")[0] == 404
+    assert _get(odd_app, b"/v1/items/\xff")[0] == 404
+    assert _get(odd_app, b"/v1/items/a\xff/image")[0] == 404
+    assert _get(odd_app, "/v1/items/%ED%A0%80")[0] == 404  # half of a surrogate pair
+    assert _get(odd_app, "/v1/item?item_id=%FF")[0] == 400
+    assert _get(odd_app, b"/v1/item/image?item_id=\xff")[0] == 400
     assert _get(odd_app, "/v1/item?item_id=")[0] == 400
     assert _get(odd_app, "/v1/item")[0] == 400
     assert _get(odd_app, "/v1/item?item_id=a&item_id=b")[0] == 400
