@@ -68,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._is_old = False
         self._keeps_answering = True
         self._is_deaf = False  # nothing more is read as a request
+        self._is_framing = False  # the parser reads a head that says nothing but where the body ends
         self._is_lingering = False
         self._written_at = self._moved_at = 0.0
         self._written_bytes = 0
@@ -111,10 +112,7 @@ class Connection(asyncio.Protocol):
             data = self._escaped(data)
         self._received_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._is_deaf = True  # no other protocol is spoken here: the request is answered, the rest is not read
-            self._start()
+            self._feed(data)
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, RequestError):
                 raise
@@ -145,16 +143,19 @@ class Connection(asyncio.Protocol):
     # --- What the parser calls ---------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._is_framing:
+            return
         self._phase = "head"
         self._head = RequestHead("", b"", "", {}, self._server, self._client)
         if not self.is_answering:
             self.deadline = self.front.now() + self.front.limits.head_timeout_s
 
     def on_url(self, url: bytes) -> None:
-        self._target += url
+        if not self._is_framing:
+            self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase != "head":
+        if self._phase != "head" or self._is_framing:
             return  # a trailer
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers = self._head.headers
@@ -166,6 +167,8 @@ class Connection(asyncio.Protocol):
             )
 
     def on_headers_complete(self) -> None:
+        if self._is_framing:
+            return
         head = self._head
         head.method, head.version = self._parser.get_method().decode("latin-1"), self._parser.get_http_version()
         head.target, self._raw_target = self._raw_target or self._target, b""
@@ -175,8 +178,18 @@ class Connection(asyncio.Protocol):
             raise RequestError(
                 f"expected a URL of at most {MAX_TARGET_BYTES:,} bytes", status=414, title="URI Too Long"
             )
+        coding = head.headers.get("transfer-encoding", "chunked").strip().lower()
+        if coding != "chunked" or ("transfer-encoding" in head.headers and head.version == "1.0"):
+            # RFC 9112, 6.1: where the body ends is known of chunks alone; what else was done to it is not undone here.
+            is_known = coding.endswith("chunked") and head.version == "1.1"
+            raise RequestError(
+                f"expected the Transfer-Encoding `chunked`, in HTTP/1.1, found {coding[:64]!r} in HTTP/{head.version}",
+                status=501 if is_known else 400,
+                title="Not Implemented" if is_known else "Bad request",
+            )
         self._phase, self._headers_bytes = "body", self._received_bytes
         self._keeps_alive = self._parser.should_keep_alive()
+        self._is_upgrade = self._parser.should_upgrade() and head.method != "CONNECT"
         length = head.headers.get("content-length", "")
         if length and int(length) > self.front.max_body_bytes:
             self._close_after(None)  # the app refuses it by its declared length
@@ -220,6 +233,8 @@ class Connection(asyncio.Protocol):
             self._close_after(None)  # the app refuses it by its length so far
 
     def on_message_complete(self) -> None:
+        if self._is_upgrade:
+            return  # the parser passes over the body; `_feed` reads it
         if not self._is_deaf:
             self._queue(None, keeps_alive=self._keeps_alive and not self._parser.should_upgrade())
             self._forget_request()
@@ -298,8 +313,41 @@ class Connection(asyncio.Protocol):
         self._body = bytearray()
         self._headers = self._chunks = 0
         self._received_bytes = self._headers_bytes = self._body_bytes = self._held_bytes = 0
-        self._is_counted = False
+        self._is_counted = self._is_upgrade = False
         self._keeps_alive = True
+
+    def _feed(self, data: bytes) -> None:
+        """Has the parser read; it stops behind a head that asks for another protocol.
+
+        None is spoken here, so the request means what it means without asking (RFC 9110, 7.8), as Java's clients and
+        curl's `--http2` count on. Behind a CONNECT nothing is read.
+        """
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._is_upgrade or self._is_deaf:
+                    self._is_deaf = True
+                    self._start()
+                    return
+                data = data[upgrade.args[0] :]
+                self._read_without_upgrade()
+            else:
+                return
+
+    def _read_without_upgrade(self) -> None:
+        """Begins the body anew, with a parser that knows no more of the head than where the body ends."""
+        self._is_upgrade = False
+        headers = self._head.headers
+        framing = [f"{name}: {headers[name]}" for name in ("content-length", "transfer-encoding") if name in headers]
+        self._parser = httptools.HttpRequestParser(self)
+        self._is_framing = True
+        try:
+            self._parser.feed_data(
+                "\r\n".join((f"POST / HTTP/{self._head.version}", *framing, "", "")).encode("latin-1")
+            )
+        finally:
+            self._is_framing = False
 
     def _escaped(self, data: bytes) -> bytes:
         """Returns what the parser reads: it knows no URL in raw UTF-8, which browsers' rivals send."""

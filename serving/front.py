@@ -21,6 +21,7 @@ from time import time
 from typing import Any
 
 from serving.connection import Connection
+from serving.item_paths import is_of_a_picture
 from serving.open_connections import Limits, OpenConnections
 from serving.request_head import RequestHead
 from serving.request_head import environ_of as _environ
@@ -33,7 +34,6 @@ REFUSED = "vitrine.refused"
 _SMALL_BYTES = 65_536  # of a declared body: the first that waits of a connection is not counted, connections are
 _FAILED = "the search tier failed; its log says why"
 
-_PICTURE = "/image"
 _MAX_WAITING = 128  # pictures; a page asks for 24 on 6 connections
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -119,8 +119,7 @@ class Front:
             log.exception("%s %s failed before the app", head.method, head.target[:200])
             exchange.end(500, "Internal Server Error", _FAILED)
             return
-        path = environ["REQUEST_URI"].partition("?")[0]  # as it was sent: an id may end in `%2Fimage`
-        lane = self._pictures if path.endswith(_PICTURE) else self._whole
+        lane = self._pictures if is_of_a_picture(environ) else self._whole
         if lane is self._pictures and lane.qsize() >= _MAX_WAITING:
             refused = RequestError(
                 "too many pictures are being fetched or made smaller; try again in a moment",

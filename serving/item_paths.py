@@ -45,15 +45,26 @@ class ItemPaths:
         self._app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if f"/{path.lstrip('/')}".startswith(_ITEMS):
-            sent = environ.get("REQUEST_URI", "").partition("?")[0]
-            if unquote_to_bytes(sent.encode("latin-1")) != path.encode("latin-1"):
-                sent = quote(path, safe="/", encoding="latin-1")  # of a server that keeps no target as it was sent
-            # Bytes that are sent as they are mean what they mean percent-encoded.
-            sent = quote(sent, safe=_ASCII, encoding="latin-1")
-            environ["PATH_INFO"] = _ITEMS + _segments(_SENT_ITEMS.sub("", sent, count=1))
+        environ["PATH_INFO"] = routed_path(environ)
         return self._app(environ, start_response)
+
+
+def routed_path(environ: dict[str, Any]) -> str:
+    """Returns the path by which the app chooses what answers: an item's has its id as one encoded segment."""
+    path = str(environ["PATH_INFO"])
+    if not f"/{path.lstrip('/')}".startswith(_ITEMS):
+        return path
+    sent = environ.get("REQUEST_URI", "").partition("?")[0]
+    if unquote_to_bytes(sent.encode("latin-1")) != path.encode("latin-1"):
+        sent = quote(path, safe="/", encoding="latin-1")  # of a server that keeps no target as it was sent
+    sent = quote(sent, safe=_ASCII, encoding="latin-1")  # bytes sent as they are mean what they mean percent-encoded
+    return _ITEMS + _segments(_SENT_ITEMS.sub("", sent, count=1))
+
+
+def is_of_a_picture(environ: dict[str, Any]) -> bool:
+    """Says whether a request is for a picture, by the path that the app goes by."""
+    path = routed_path(environ)
+    return path.endswith("/image") and path != f"{_ITEMS}image"
 
 
 def item_path(item_id: str, action: str) -> str:

@@ -63,7 +63,7 @@ def environ_of(head: RequestHead) -> dict[str, Any]:
     `REQUEST_URI` holds the target as it was sent: `PATH_INFO` no longer tells a slash from `%2F`.
 
     Raises:
-        RequestError: the target is none.
+        RequestError: the target is none, or no host is named.
     """
     path, query, authority = split_target(head.target)
     environ: dict[str, Any] = {
@@ -88,6 +88,8 @@ def environ_of(head: RequestHead) -> dict[str, Any]:
             continue  # `Content_Length` would stand for `Content-Length`, which the parser has checked
         key = name.upper().replace("-", "_")
         environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+    if "HTTP_HOST" not in environ and head.version != "1.0":
+        raise RequestError("expected a header Host, found none; name the host of this address")  # RFC 9112, 3.2
     if authority is not None:
         environ["HTTP_HOST"] = authority.decode("latin-1")
     host = head.server[0]

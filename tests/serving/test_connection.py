@@ -19,6 +19,8 @@ ALLOWED_UNREAD_BYTES = 10_000_000
 GET = b"GET /a HTTP/1.1\r\nHost: vitrine\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: vitrine\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+# As Java's clients and `curl --http2` begin.
+UPGRADING = POST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,7 @@ def _is_cut(connection: socket.socket) -> bool:
         (CHUNKED + b"2\r\nab\r\n0\r\n\r\n", [200]),
         (GET * 5, [200] * 5),
         (b"GET /a HTTP/1.0\r\n\r\n", [200]),
+        (UPGRADING + b"\r\n" + GET, [200, 200]),
     ],
 )
 def test_a_client_that_closes_its_half_after_whole_requests_gets_its_answers(
@@ -102,6 +105,11 @@ def test_a_client_that_closes_its_half_after_whole_requests_gets_its_answers(
         POST + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nab",
         POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         POST + b"Transfer-Encoding: gzip\r\n\r\nab",
+        b"POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        b"GET /a HTTP/1.1\r\n\r\n",  # without Host
+        UPGRADING + b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+        UPGRADING + b"Content-Length: 3\r\n\r\nab",
+        UPGRADING + b"Transfer-Encoding: chunked\r\n\r\n",
     ],
 )
 def test_a_request_that_ends_before_its_end_or_has_two_is_refused(front_port: int, sent: bytes) -> None:
@@ -125,6 +133,8 @@ def test_a_request_that_ends_before_its_end_or_has_two_is_refused(front_port: in
         (CHUNKED + b"2\r\nab\r\n" * 500_000 + b"0\r\n\r\n", 400),
         (POST + b"Content-Length: 99999999999999999999999\r\n\r\n", 400),
         (POST + b"Content-Length: 99999999999\r\n\r\n", 413),
+        (UPGRADING + b"Content-Length: 99999999999\r\n\r\n", 413),
+        (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 501),
     ],
 )
 def test_what_grows_without_end_or_is_of_another_protocol_is_refused_and_ended(
@@ -136,6 +146,29 @@ def test_what_grows_without_end_or_is_of_another_protocol_is_refused_and_ended(
         found = connection.recv(65_536)
 
     assert _statuses(found) == [status]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+    ],
+)
+def test_a_request_that_asks_for_another_protocol_is_answered_as_if_it_had_not(
+    front_port: int, body: bytes, at_once: bool
+) -> None:
+    sent = UPGRADING + body + GET
+    with closing(socket.create_connection(("127.0.0.1", front_port), timeout=WAIT_S)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in [sent] if at_once else [sent[at : at + 1] for at in range(len(sent))]:
+            connection.sendall(part)
+        connection.shutdown(socket.SHUT_WR)
+        answers = connection.makefile("rb").read()
+
+    assert _statuses(answers) == [200, 200]
+    assert answers.index(b'"bytes":5') < answers.index(b'"bytes":0')
 
 
 def test_requests_that_are_sent_at_once_are_answered_in_their_order_and_not_without_end(front_port: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from odd_shop import ODD_IDS, odd_picture
 
-from serving.item_paths import ItemId, ItemPaths, item_path
+from serving.item_paths import ItemId, ItemPaths, is_of_a_picture, item_path
 from serving.request_head import RequestHead, environ_of
 
 ACTIONS = ("", "/similar", "/embedding", "/image")
@@ -122,6 +122,26 @@ def test_letters_of_the_address_may_be_encoded_as_well(target: str, item_id: str
     status, body = _get(_app_of_ids(), target)
 
     assert (status, json.loads(body)) == (200, {"item_id": item_id, "action": action})
+
+
+@pytest.mark.parametrize(
+    ("target", "is_picture"),
+    [
+        ("/v1/items/a/image", True),
+        ("/v1/items/a/imag%65?width=9", True),
+        ("/v1/item/image?item_id=a", True),
+        ("/v1/item/imag%65?item_id=a", True),
+        ("/v1/item%2Fimage?item_id=a", True),
+        ("/v1/items/a%2Fimage/image", True),
+        ("/v1/items/a%2Fimage", False),
+        ("/v1/items/image", False),
+        ("/v1/items/a?x=/image", False),
+    ],
+)
+def test_a_picture_is_known_by_the_path_that_the_app_goes_by(target: str, is_picture: bool) -> None:
+    environ = environ_of(RequestHead("GET", target.encode(), "1.1", {"host": "localhost"}))
+
+    assert is_of_a_picture(environ) == is_picture
 
 
 @pytest.mark.parametrize(
