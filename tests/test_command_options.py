@@ -180,6 +180,7 @@ def test_an_option_that_the_others_leave_nothing_to_do_is_refused(
 ) -> None:
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "delivered").mkdir()
 
     try:

@@ -52,19 +52,20 @@ def run_train_command(arguments: argparse.Namespace) -> TrainedEncoder:
 
     options = parse_options({name: getattr(arguments, name) for name in TrainingOptions.model_fields})
     base = arguments.base or ("champion" if arguments.training_set else "bootstrap")
-    settings = None
+    platform = Settings.from_environment()
+    settings = None  # a folder and a base model that lies in one need no platform
     source: FolderSource | TrainingSetSource
     if arguments.training_set:
         if not arguments.catalog_id:
             raise SettingsError("--training-set needs --catalog-id, the catalog that it was mined from")
-        settings = Settings.from_environment()
+        settings = platform
         source = TrainingSetSource(open_object_store(settings), arguments.catalog_id, arguments.training_set)
     else:
         if arguments.catalog_id:
             raise SettingsError("--catalog-id goes with --training-set; a folder, --catalog, is of no catalog")
-        source = FolderSource(arguments.catalog)
+        source = FolderSource(arguments.catalog, platform)
         if base == "champion" or _is_fingerprint(base):
-            settings = Settings.from_environment()
+            settings = platform
     trained = run_training(
         source, into=arguments.into, options=options, base=base, settings=settings, cache=arguments.cache
     )
