@@ -44,6 +44,7 @@ from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.preprocessing import Preprocessing
+from vitrine.settings import Settings
 
 LIMIT = 0.85
 BOOTSTRAP, VIT_B_16 = "bootstrap", "vit-b-16"
@@ -121,7 +122,7 @@ def make_trainer(folder: Path, arguments: argparse.Namespace, options: TrainingO
     write_catalog(folder / "catalog", products=4 * options.batch_size, side=arguments.side)
     preprocessing = Preprocessing.from_folder(encoder)
     tokenizer = TextTokenizer(encoder, context_length=Architecture.from_folder(encoder).context_length)
-    samples = list(read_folder_samples(folder / "catalog").samples)
+    samples = list(read_folder_samples(folder / "catalog", Settings()).samples)
     pictures = prepare_pictures(samples, preprocessing=larger(preprocessing), cache=folder, reader=FileReader())
     sampler = BatchSampler(samples, options=options)
     loader = BatchLoader(sampler, pictures=pictures, tokenizer=tokenizer, options=options)

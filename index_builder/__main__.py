@@ -38,7 +38,11 @@ def _parser() -> argparse.ArgumentParser:
         for option in names:
             command.add_argument(f"--{option}", required=True, help=_HELP[option])
         if name in _RETRAINING:
-            command.add_argument("--retrain", action="store_true", help="train a quantizer though the newest fits")
+            command.add_argument(
+                "--retrain",
+                action="store_true",
+                help="train a quantizer though the newest fits; an index that is built whole has none",
+            )
         if name in _MADE_BY:  # who asked, for the provenance of what is made
             command.add_argument("--dag-id", help=argparse.SUPPRESS)
             command.add_argument("--dag-run-id", help=argparse.SUPPRESS)

@@ -143,6 +143,69 @@ _VALUES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("module", "words", "named"),
+    [
+        ("spark_jobs.__main__", "mine --catalog c --neighbour-negatives 4", "neighbour_negatives"),
+        ("spark_jobs.__main__", "mine --catalog c --neighbour-max-anchors 9 --plan-only", "neighbour_max_anchors"),
+        ("spark_jobs.__main__", "mine --catalog c --neighbour-max-candidates 9", "neighbour_max_candidates"),
+        (
+            "spark_jobs.__main__",
+            "mine --catalog c --embedding-set e --neighbour-negatives 0 --neighbour-max-anchors 9",
+            "neighbour_max_anchors",
+        ),
+        ("spark_jobs.__main__", "mine --catalog c --validation-days 0 --test-days 0 --gap-days 2", "gap_days"),
+        ("training.__main__", "train --catalog c --into i --objective infonce --margin 0.3", "margin"),
+        ("training.__main__", "train --catalog c --into i --objective triplet --temperature 0.5", "temperature"),
+        ("training.__main__", "train --catalog c --into i --self-supervised-temperature 0.5", "self_supervised_temp"),
+        (
+            "training.__main__",
+            'plan-training --catalog c --training-set t --options {"freeze_text":true,"text_learning_rate":0.1}',
+            "text_learning_rate",
+        ),
+        ("benchmarks.attacks.pictures", "--only 1 --count 10", "--count"),
+        ("benchmarks.attacks.pictures", "--only 1 --first 10", "--first"),
+        ("benchmarks.attacks.pictures", "--only 1 --processes 1", "--processes"),
+        ("benchmarks.promotion_drill.__main__", "--state {kept} --items 9", "--items"),
+    ],
+)
+def test_an_option_that_the_others_leave_nothing_to_do_is_refused(
+    module: str,
+    words: str,
+    named: str,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "delivered").mkdir()
+
+    try:
+        status = importlib.import_module(module).main(words.replace("{kept}", str(tmp_path)).split())
+    except SystemExit as end:
+        status = end.code
+
+    said = capsys.readouterr().err
+    assert status in (1, 2)
+    assert named in said and "would change nothing" in said
+
+
+def test_mining_parameters_that_are_given_as_they_are_anyway_are_no_choice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
+    defaults = MiningParameters().model_dump().items()
+    words = [word for name, value in defaults for word in (f"--{name.replace('_', '-')}", str(value))]
+
+    importlib.import_module("spark_jobs.__main__").main(["mine", "--catalog", "none", *words])
+
+    assert "would change nothing" not in capsys.readouterr().err  # there is no catalog, which is another matter
+
+
 def _end(main: Callable[[list[str]], int], words: list[str]) -> None:
     with suppress(VitrineError):  # without a catalog or a training a stage refuses, once it has its options
         main(words)

@@ -21,16 +21,16 @@ from vitrine.deliveries.item_files import plan_splits, read_rows
 from vitrine.deliveries.item_rows import judge_rows
 from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.deliveries.sources import DeliverySource, open_folder
+from vitrine.identity import attempt_id
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
 
 _PARTITION = re.compile(r"dt=\d{4}-\d{2}-\d{2}")
-_BASE = "s3://folder/"  # what relative image URIs are resolved against, and cut off again
 Row = dict[str, Any]
 
 
 def read_head(
-    folder: Path, *, image_is_sound: Callable[[Path], bool] | None = None
+    folder: Path, settings: Settings, *, image_is_sound: Callable[[Path], bool] | None = None
 ) -> tuple[list[tuple[Row, Path]], int]:
     """Reads the items of a folder, or of its `dt=…` partitions, as ingest would: files, rows, and which row counts.
 
@@ -38,7 +38,8 @@ def read_head(
     omits. What a day brings broken stays as the days before left it.
 
     Args:
-        folder: of one delivery, or of partitions.
+        folder: of one delivery, or of partitions; or an items file.
+        settings: of the platform, which limit what a file may claim.
         image_is_sound: tells of an image file that is there whether it can be used; None takes each.
 
     Returns:
@@ -52,14 +53,15 @@ def read_head(
     unusable = 0
     for place in sorted(path for path in folder.glob("dt=*") if _PARTITION.fullmatch(path.name)) or [folder]:
         opened = open_folder(place)
-        sound, broken, count = _day(opened, place, image_is_sound)
+        base = opened.folder or place
+        sound, broken, count = _day(opened, base, settings, image_is_sound)
         unusable += count
         if opened.says.full:
             head = {item_id: found for item_id, found in head.items() if item_id in broken}
         for item_id, row in sound.items():
             head.pop(item_id, None)
             if not row["deleted"]:
-                head[item_id] = (row, place)
+                head[item_id] = (row, base)
     return [head[item_id] for item_id in sorted(head)], unusable
 
 
@@ -75,13 +77,13 @@ def text(row: Mapping[str, Any], column: str) -> str | None:
 
 
 def _day(
-    opened: DeliverySource, place: Path, image_is_sound: Callable[[Path], bool] | None
+    opened: DeliverySource, base: Path, settings: Settings, image_is_sound: Callable[[Path], bool] | None
 ) -> tuple[dict[str, Row], set[str], int]:
     """Returns the last sound row of each item, the items of which a row is broken, and how many rows are."""
     rows: dict[str, list[Row]] = defaultdict(list)
     broken: set[str] = set()
     unusable = 0
-    for row in _judged(opened):
+    for row in _judged(opened, settings):
         if "reject_reason" not in row:
             rows[row["item_id"]].append(row)
             continue
@@ -90,7 +92,7 @@ def _day(
     sound: dict[str, Row] = {}
     for item_id, found in rows.items():
         for row in reversed(found):
-            if row["deleted"] or _has_image(row, place, image_is_sound):
+            if row["deleted"] or _has_image(base / row["image_uri"], base, image_is_sound):
                 sound[item_id] = {**_attributes(row), **row}
                 break
             unusable += 1
@@ -98,10 +100,11 @@ def _day(
     return sound, broken, unusable
 
 
-def _judged(opened: DeliverySource) -> Iterator[Row]:
-    settings = Settings()
+def _judged(opened: DeliverySource, settings: Settings) -> Iterator[Row]:
+    """Judges the rows of a day; an `image_uri` that is not rejected is relative to the folder."""
     limits = ReadingLimits.of(settings)
     policy = IngestPolicy.of(Catalog(catalog_id="folder"), settings)
+    places = ImagePlaces(f"s3://{attempt_id()}/")  # as in ingest, a place that no row can name
     for number, file in enumerate(opened.files):
         for split in plan_splits(file.content, name=file.name, file_number=number, limits=limits):
             # Whether a catalog brings vectors is no matter here: encoders are trained and measured on pictures.
@@ -111,15 +114,17 @@ def _judged(opened: DeliverySource) -> Iterator[Row]:
                 else replace(row, values={name: value for name, value in row.values.items() if name != "embedding"})
                 for row in read_rows(file.content, split, limits=limits)
             )
-            yield from judge_rows(rows, first_row_number=0, places=ImagePlaces(_BASE), policy=policy)
+            for row in judge_rows(rows, first_row_number=0, places=places, policy=policy):
+                if "image_uri" in row:
+                    row["image_uri"] = row["image_uri"].removeprefix(places.base)
+                yield row
 
 
-def _has_image(row: Row, place: Path, image_is_sound: Callable[[Path], bool] | None) -> bool:
-    """Tells whether a row's image is a file of the folder, and makes its URI relative to that."""
-    row["image_uri"] = row["image_uri"].removeprefix(_BASE)
+def _has_image(image: Path, base: Path, image_is_sound: Callable[[Path], bool] | None) -> bool:
+    """Tells whether a row's image is a file of the folder."""
     try:
-        path = (place / row["image_uri"]).resolve()
-        is_there = path.is_relative_to(place.resolve()) and path.is_file()
+        path = image.resolve()
+        is_there = path.is_relative_to(base.resolve()) and path.is_file()
     except (OSError, ValueError):  # names that the file system cannot hold
         return False
     return is_there and (image_is_sound is None or image_is_sound(path))

@@ -16,6 +16,7 @@ from vitrine.disjoint_sets import DisjointSets
 from vitrine.errors import ContractError
 from vitrine.identity import sha256_hex
 from vitrine.photo_kinds import photo_kind_of
+from vitrine.settings import Settings
 
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2
 _STRICTNESS: tuple[Split, ...] = ("train", "validation", "test")
@@ -50,7 +51,9 @@ class FolderSamples:
         return TrainingData(data_id=samples_id(self.samples), samples=self.samples)
 
 
-def read_folder_samples(folder: Path, *, image_is_sound: Callable[[Path], bool] | None = None) -> FolderSamples:
+def read_folder_samples(
+    folder: Path, settings: Settings, *, image_is_sound: Callable[[Path], bool] | None = None
+) -> FolderSamples:
     """Reads every item of a folder that has an image, and one that is sound where that is asked.
 
     The optional column (or attribute) `split` says where an item stands; the items of a `train` without any
@@ -62,7 +65,7 @@ def read_folder_samples(folder: Path, *, image_is_sound: Callable[[Path], bool] 
     Raises:
         ContractError: the folder holds no items file, or none of its items has an image.
     """
-    rows, unusable = read_head(folder, image_is_sound=image_is_sound)
+    rows, unusable = read_head(folder, settings, image_is_sound=image_is_sound)
     samples: list[Sample] = []
     stated: dict[str, Split] = {}
     for row, base in rows:

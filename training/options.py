@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from vitrine.contracts.document import Document
+from vitrine.errors import SettingsError
 
 Objective = Literal["triplet", "infonce", "both"]
 TrainingPrecision = Literal["fp32", "bf16", "fp16"]
@@ -90,6 +92,24 @@ class TrainingOptions(Document):
         """Says whether the image-text loss counts."""
         return self.objective in ("infonce", "both") and self.infonce_weight > 0
 
+    def idle(self) -> dict[str, str]:
+        """Returns the options that were given and change nothing, each with the option that switches it off.
+
+        One that was given as it is anyway is none of them: a form gives every field, and a record is a whole dump.
+        """
+        off: dict[str, str] = {}
+        if not self.uses_triplets:
+            off |= self._without(_OF_TRIPLETS, weight="triplet_weight", by_objective=self.objective == "infonce")
+        if not self.uses_texts:
+            off |= self._without(_OF_TEXTS, weight="infonce_weight", by_objective=self.objective == "triplet")
+        elif self.freeze_text:
+            off["text_learning_rate"] = "freeze_text"
+        if not self.self_supervised_weight:
+            off["self_supervised_temperature"] = "self_supervised_weight"
+        if self.device == "cuda":
+            off["threads"] = "device"
+        return {name: by for name, by in off.items() if self._is_chosen(name)}
+
     def settled_for(self, *, scratch: bool) -> Self:
         """Returns the options as they hold for a base model: of random weights nothing is worth keeping."""
         if scratch and "base_share" not in self.model_fields_set:
@@ -99,3 +119,37 @@ class TrainingOptions(Document):
     def identity(self) -> dict[str, object]:
         """Returns what may change the result, to hash."""
         return self.model_dump(mode="json", exclude={"device", "threads", "loader_threads", "checkpoint_every"})
+
+    def _without(self, names: tuple[str, ...], *, weight: str, by_objective: bool) -> dict[str, str]:
+        return dict.fromkeys((*names, weight), "objective") if by_objective else dict.fromkeys(names, weight)
+
+    def _is_chosen(self, name: str) -> bool:
+        return name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default
+
+
+_OF_TRIPLETS = ("margin", "mining")
+_OF_TEXTS = ("temperature", "freeze_text", "text_learning_rate")
+
+
+def parse_options(given: Mapping[str, Any]) -> TrainingOptions:
+    """Checks options that a command line, a form or a file gave, by name; None stands for the default.
+
+    Only what is asked for is checked so: a record reads back whatever an earlier training was told.
+
+    Raises:
+        SettingsError: an option is unknown or out of its range, or it would change nothing beside the others.
+    """
+    try:
+        options = TrainingOptions.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in each['loc']) or 'options'}: {each['msg']}" for each in error.errors()
+        )
+        raise SettingsError(f"these options make no training: {wrong}; see python -m training train --help") from error
+    if idle := options.idle():
+        each = "; ".join(
+            f"{name} would change nothing beside {by} {getattr(options, by)}: leave it out, or change {by}"
+            for name, by in idle.items()
+        )
+        raise SettingsError(f"options of this training are idle: {each}")
+    return options

@@ -7,8 +7,6 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from vitrine.errors import SettingsError
 
 if typing.TYPE_CHECKING:
@@ -43,29 +41,31 @@ def run_train_command(arguments: argparse.Namespace) -> TrainedEncoder:
     """Trains as the command line says, and says where the encoder is.
 
     Raises:
-        SettingsError: an option is out of its range.
+        SettingsError: an option is out of its range, or it would change nothing beside the others.
         VitrineError: the training failed.
     """
+    from training.options import TrainingOptions, parse_options
     from training.training_run import run_training
     from training.worker import FolderSource, TrainingSetSource
     from vitrine.connections import open_object_store
     from vitrine.settings import Settings
 
-    options = _options(arguments)
+    options = parse_options({name: getattr(arguments, name) for name in TrainingOptions.model_fields})
     base = arguments.base or ("champion" if arguments.training_set else "bootstrap")
-    settings = None
+    platform = Settings.from_environment()
+    settings = None  # a folder and a base model that lies in one need no platform
     source: FolderSource | TrainingSetSource
     if arguments.training_set:
         if not arguments.catalog_id:
             raise SettingsError("--training-set needs --catalog-id, the catalog that it was mined from")
-        settings = Settings.from_environment()
+        settings = platform
         source = TrainingSetSource(open_object_store(settings), arguments.catalog_id, arguments.training_set)
     else:
         if arguments.catalog_id:
             raise SettingsError("--catalog-id goes with --training-set; a folder, --catalog, is of no catalog")
-        source = FolderSource(arguments.catalog)
+        source = FolderSource(arguments.catalog, platform)
         if base == "champion" or _is_fingerprint(base):
-            settings = Settings.from_environment()
+            settings = platform
     trained = run_training(
         source, into=arguments.into, options=options, base=base, settings=settings, cache=arguments.cache
     )
@@ -75,19 +75,6 @@ def run_train_command(arguments: argparse.Namespace) -> TrainedEncoder:
     if record.base_recall_at_10 is not None and record.best_recall_at_10 is not None:
         print(f"validation recall@10: {record.base_recall_at_10:.4f} before, {record.best_recall_at_10:.4f} after")
     return trained
-
-
-def _options(arguments: argparse.Namespace) -> Any:
-    from training.options import TrainingOptions
-
-    given = {name: getattr(arguments, name) for name in TrainingOptions.model_fields}
-    try:
-        return TrainingOptions.model_validate({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in each['loc']) or 'options'}: {each['msg']}" for each in error.errors()
-        )
-        raise SettingsError(f"these options make no training: {wrong}; see python -m training train --help") from error
 
 
 def _choices(annotation: Any) -> tuple[str, ...] | None:

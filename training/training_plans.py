@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
-from pydantic import ValidationError
-
 from training.base_models import CHAMPION, FINGERPRINT, bring_base_model, is_scratch
-from training.options import TrainingOptions
+from training.options import parse_options
 from training.registry import resolve_champion
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import TrainingPlan
@@ -34,7 +32,7 @@ def plan_training(
         options: of `TrainingOptions`, by name; None stands for the default.
 
     Raises:
-        SettingsError: an option is unknown, out of its range, or not of a plan.
+        SettingsError: an option is unknown, out of its range, without effect, or not of a plan.
         EncoderError: the base model cannot be used.
     """
     parsed = parse_options(options)
@@ -81,21 +79,6 @@ def read_training_plan(settings: Settings, *, catalog_id: str, training_id: str)
             f"{key}: catalog {catalog_id} has no plan of training {training_id}; "
             "plan one: python -m training plan-training"
         ) from error
-
-
-def parse_options(options: Mapping[str, Any]) -> TrainingOptions:
-    """Checks options that a form or a file gave.
-
-    Raises:
-        SettingsError: an option is unknown or out of its range.
-    """
-    try:
-        return TrainingOptions.model_validate({name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in each['loc']) or 'options'}: {each['msg']}" for each in error.errors()
-        )
-        raise SettingsError(f"these options make no training: {wrong}; see python -m training train --help") from error
 
 
 def _key(catalog_id: str, training_id: str) -> str:

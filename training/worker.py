@@ -30,18 +30,20 @@ from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import ContractError
 from vitrine.preprocessing import Preprocessing
 from vitrine.process_state import torch_threads
+from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A folder in the items format."""
+    """A folder in the items format, read by the limits of the platform."""
 
     folder: Path
+    settings: Settings
 
     def read(self) -> TrainingData:
         """Reads its samples."""
-        return read_folder_samples(self.folder).training_data()
+        return read_folder_samples(self.folder, self.settings).training_data()
 
     def image_reader(self) -> ImageReader:
         """Reads image files."""

@@ -14,6 +14,13 @@ from vitrine import __version__
 BUILD_FILE = "build_id.txt"  # beside this module, written by whoever packages Vitrine without its repository
 
 _PACKAGE = Path(__file__).resolve().parent
+# All that is shipped and loaded, pages and styles too, and Python anywhere. A catalog or a report that lies elsewhere
+# in the checkout is no code, nor is a build id.
+_CODE = (
+    "*.py",
+    *("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "dags", "plugins", "deploy"),
+    f":(exclude)vitrine/{BUILD_FILE}",
+)
 _COMMIT_LENGTH = 12
 _GIT_TIMEOUT_S = 30.0
 
@@ -46,8 +53,7 @@ def _checked_out(root: Path) -> str | None:
     try:
         commit = _git(root, "rev-parse", f"--short={_COMMIT_LENGTH}", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
-        # A catalog or a report that lies in the checkout is no code.
-        changed = changed or _git(root, "ls-files", "--others", "--exclude-standard", "--", "*.py")
+        changed = changed or _git(root, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
     except (OSError, subprocess.SubprocessError):
         return None
     return f"g{commit}{'.dirty' if changed else ''}"

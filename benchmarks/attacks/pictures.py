@@ -153,16 +153,21 @@ def _serve(connection: Connection) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the attack; returns 1 when anything but a picture or an ImageError came of a mutant."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks.pictures", description=__doc__)
-    parser.add_argument("--count", type=int, default=300_000, help="mutants (default 300,000)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first one")
+    defaults = {"count": 300_000, "first": 0, "processes": min(2, os.cpu_count() or 1)}
+    parser.add_argument("--count", type=int, help="mutants (default 300,000)")
+    parser.add_argument("--first", type=int, help="number of the first one (default 0)")
     parser.add_argument("--only", type=int, help="run one mutant, in this process")
-    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--processes", type=int, help="that decode them (default 2, or 1 on a single CPU)")
     options = parser.parse_args(arguments)
+    given = {name: value for name in defaults if (value := getattr(options, name)) is not None}
     if options.only is not None:
+        if given:
+            named = ", ".join(f"--{name}" for name in given)
+            parser.error(f"--only runs one mutant in this process, so {named} would change nothing; leave it out")
         tally = attack([options.only])
         print(*tally.faults, sep="\n")
     else:
-        tally = attack_apart(options.count, first=options.first, processes=options.processes)
+        tally = attack_apart(**(defaults | given))
     outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.outcomes.items()))
     print(
         f"pictures: {tally.outcomes.total():,} mutants: {outcomes}; {len(tally.faults)} faults; "

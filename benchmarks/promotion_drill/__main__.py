@@ -35,6 +35,8 @@ from vitrine.errors import VitrineError
 DT = "2026-11-01"
 _PORTS = ("VITRINE_SEARCH_PORT", "VITRINE_AIRFLOW_PORT", "VITRINE_MLFLOW_PORT", "VITRINE_S3_PORT")
 _POLL_S = 1.0
+_ITEMS = 60
+_DELIVERED = "delivered"  # in the state folder: the delivery that every catalog gets
 _SHARES = ("max_reject_share", "max_undecodable_share", "max_missing_image_share", "max_duplicate_id_share")
 
 
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the drill and prints its table; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.promotion_drill", description=__doc__)
     parser.add_argument("--catalogs", type=int, default=10, help="how many (default: %(default)s)")
-    parser.add_argument("--items", type=int, default=60, help="rows of each (default: %(default)s)")
+    parser.add_argument("--items", type=int, help=f"rows of each (default: {_ITEMS}, or what a kept state holds)")
     parser.add_argument(
         "--at-once", type=int, help="catalogs that are built side by side (default: what the platform does)"
     )
@@ -56,6 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--state", type=Path, help="a state folder that is kept: the next drill there finds its catalogs released"
     )
     options = parser.parse_args(arguments)
+    if options.items is not None and options.state is not None and (options.state / _DELIVERED).is_dir():
+        parser.error(
+            f"{options.state} holds the rows of the drill before, so --items would change nothing; leave it out, or "
+            "name another state folder"
+        )
     # A drill that is terminated ends its platform too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.update(direct_connections(os.environ))
@@ -64,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures = hold_drill(
             layout,
             catalogs=options.catalogs,
-            items=options.items,
+            items=_ITEMS if options.items is None else options.items,
             at_once=options.at_once,
             timeout_s=options.timeout_s,
         )
@@ -91,7 +98,7 @@ def hold_drill(layout: Layout, *, catalogs: int, items: int, at_once: int | None
     Args:
         layout: of a state folder of the drill's own.
         catalogs: how many; the middle one is the platform's default.
-        items: rows of the delivery that each gets.
+        items: rows of the delivery that each gets, unless the state folder holds one.
         at_once: catalogs that are built side by side; None: as the platform does, also one that has no such setting.
         timeout_s: of the promotion, from the move of the alias to the last release.
 
@@ -107,7 +114,7 @@ def hold_drill(layout: Layout, *, catalogs: int, items: int, at_once: int | None
     quality = dict.fromkeys(_SHARES, 0.5)  # shares of a few faults among few rows are large
     for catalog_id in catalog_ids:  # before Airflow starts, so that it parses the DAGs at once
         declare_catalog(layout.catalogs_file, Catalog.model_validate({"catalog_id": catalog_id, "quality": quality}))
-    source = _draw(layout.state_dir / "delivered", items=items)
+    source = _draw(layout.state_dir / _DELIVERED, items=items)
     configuration = lifecycle.up(layout, _environment(layout, default, at_once=at_once), _say)
     demo.register_encoder(configuration, _say)
     airflow = catalog_runs.open_airflow(configuration)
@@ -115,7 +122,7 @@ def hold_drill(layout: Layout, *, catalogs: int, items: int, at_once: int | None
         wait_for_dags(airflow, ["watch_promotions"])
         _await_first_promotion(configuration)
         if missing := _not_released(configuration, catalog_ids):
-            _say(f"ingesting and releasing {len(missing)} catalogs of {items} rows under the first encoder")
+            _say(f"ingesting and releasing {len(missing)} catalogs under the first encoder")
             _step(configuration, "prepare", "--source", source, "--dt", DT, "--catalogs", *missing)
         version, fingerprint = _step(configuration, "register").split()[-2:]
         wait_for_dags(airflow, [f"{name}.{dag}" for name in catalog_ids for dag in ("build_index", "release_index")])

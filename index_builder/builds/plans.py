@@ -41,7 +41,9 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
     """Settles rows, recipe and quantizer of an embedding set's index; returns the id of the plan.
 
     Where the index exists already, that is the plan by which it was built, found at once. A quantizer is trained where
-    there is none, where the newest does not fit the rows any more, or when `retrain` asks for it.
+    there is none, where the newest does not fit the rows any more, or when `retrain` asks for it. Which recipe a head
+    gets, and in how many parts, changes as it grows, so `retrain` may be asked for always: where the index is built
+    whole there is no quantizer to train, and the build says so.
 
     Raises:
         ContractError: the head's rows or their vectors are not what the embedding set says.
@@ -76,6 +78,8 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
             _put(object_store, ledger, plan, folder)
         record_peak(ledger, plan, step="plan", peak=peak)
     quantizer = f", {chosen.quantizer_id} ({'reused' if chosen.reused else 'trained'})" if chosen else ""
+    if retrain and chosen is None:
+        quantizer = ", built whole: no quantizer to retrain"
     print(
         f"{catalog_id}: {plan.plan_id}, {plan.items:,} items in {len(parts)} parts, {draft.recipe.name}{quantizer}",
         file=sys.stderr,

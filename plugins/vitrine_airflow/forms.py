@@ -51,7 +51,10 @@ BUILD_FORM = {
         False,
         type="boolean",
         title="Retrain",
-        description="Train a quantizer on this head though the newest one still fits; Flat and HNSW have none.",
+        description=(
+            "Train a quantizer on this head though the newest one still fits. An index that is built whole has none "
+            "(HNSW, and any of one part), and Flat has nothing to learn."
+        ),
     ),
     "reason": _REASON,
 }

@@ -10,7 +10,7 @@ from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.training import MiningParameters, MiningPlan, training_window
 from vitrine.embedding_sets import read_embedding_set
-from vitrine.errors import ContractError
+from vitrine.errors import ContractError, SettingsError
 from vitrine.event_log import event_parts
 from vitrine.partitions import parse_partition_key
 from vitrine.settings import Settings
@@ -43,7 +43,10 @@ def plan_training_set(
 
     Raises:
         ContractError: the catalog has no pictures or no partition, or the days contradict each other.
+        SettingsError: a parameter was chosen that changes nothing beside the others.
     """
+    parameters = parameters or MiningParameters()
+    _refuse_idle(parameters, embedding_set_id)
     object_store = open_object_store(settings)
     if get_catalog(settings.catalogs_file, catalog_id).space != "encoder":
         raise ContractError(
@@ -65,7 +68,6 @@ def plan_training_set(
             f"catalog {catalog_id}: expected events_from <= events_until <= as_of, found {events_from}, {events_until} "
             f"and {as_of}; what came after the as-of day must not be learned from"
         )
-    parameters = parameters or MiningParameters()
     grades_key, grades_sha256 = store_grades(object_store, catalog_id, grades) if grades else (None, None)
     plan = MiningPlan(
         catalog_id=catalog_id,
@@ -93,6 +95,28 @@ def read_plan(settings: Settings, *, catalog_id: str, training_set_id: str) -> M
         ObjectMissingError: it was never made.
     """
     return MiningPlan.from_bytes(open_object_store(settings).get_bytes(_plan_key(catalog_id, training_set_id)))
+
+
+def _refuse_idle(parameters: MiningParameters, embedding_set_id: str | None) -> None:
+    """Refuses what was chosen and would enter the id without changing what is mined; a default is nobody's choice."""
+    off: dict[str, str] = {}
+    if embedding_set_id is None:
+        off |= dict.fromkeys(
+            _OF_NEIGHBOURS,
+            "without an embedding set to look for neighbours in: name one (--embedding-set; the DAG takes the live "
+            "release's, once there is one), or leave it out",
+        )
+    elif not parameters.neighbour_negatives:
+        off |= dict.fromkeys(_OF_NEIGHBOURS[1:], "beside neighbour_negatives 0: leave one of them out")
+    if not (parameters.validation_days or parameters.test_days):
+        off["gap_days"] = "beside validation_days 0 and test_days 0: leave it out, or give one of them days"
+    fields = MiningParameters.model_fields
+    chosen = {name for name in parameters.model_fields_set if getattr(parameters, name) != fields[name].default}
+    if idle := [f"{name} would change nothing {why}" for name, why in off.items() if name in chosen]:
+        raise SettingsError(f"mine: {'; '.join(idle)}")
+
+
+_OF_NEIGHBOURS = ("neighbour_negatives", "neighbour_max_anchors", "neighbour_max_candidates")
 
 
 def _manifests(

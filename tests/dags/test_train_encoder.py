@@ -90,7 +90,7 @@ def test_an_option_that_the_form_says_otherwise_is_refused_and_not_dropped() -> 
 def test_options_that_make_no_training_are_refused_with_the_way_on(wrong: dict[str, Any]) -> None:
     from vitrine_airflow.training_runs import training_options
 
-    from training.training_plans import parse_options
+    from training.options import parse_options
 
     with pytest.raises(SettingsError, match="python -m training train --help"):
         parse_options(training_options(form(options=wrong)))

@@ -55,7 +55,7 @@ def test_the_form_of_the_loop_is_one_that_the_dag_takes() -> None:
     from vitrine_airflow.forms import TRAIN_FORM as FIELDS
     from vitrine_airflow.training_runs import training_options
 
-    from training.training_plans import parse_options
+    from training.options import parse_options
 
     form = {**{name: parameter.value for name, parameter in FIELDS.items()}, **TRAIN_FORM}
 

@@ -34,6 +34,7 @@ PARAMETERS = MiningParameters(
     views_per_anchor=2,
     min_propensity=0.1,
 )
+WITHOUT_NEIGHBOURS = MiningParameters(**PARAMETERS.model_dump(exclude={"neighbour_negatives"}))
 
 
 @dataclass

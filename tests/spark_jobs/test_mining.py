@@ -21,7 +21,7 @@ from tests.spark_jobs.mining_reference import (
     reference_samples,
     reference_thumbs,
 )
-from tests.spark_jobs.mining_shop import AS_OF, PARAMETERS, MiningShop, open_shop, write_grades
+from tests.spark_jobs.mining_shop import AS_OF, PARAMETERS, WITHOUT_NEIGHBOURS, MiningShop, open_shop, write_grades
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.training import MiningPlan, TrainingSet
 from vitrine.errors import ContractError
@@ -231,7 +231,7 @@ def test_a_run_killed_before_its_last_object_is_finished_by_the_next(
 def test_a_beaten_attempt_leaves_no_parts_behind(mined: Mined, monkeypatch: pytest.MonkeyPatch) -> None:
     store, settings = open_object_store(mined.shop.settings), mined.shop.settings
     plan = plan_training_set(
-        settings, catalog_id=mined.shop.catalog_id, as_of=AS_OF, events_from=AS_OF, parameters=PARAMETERS
+        settings, catalog_id=mined.shop.catalog_id, as_of=AS_OF, events_from=AS_OF, parameters=WITHOUT_NEIGHBOURS
     )
     other = mined.training_set.model_copy(update={"training_set_id": plan.training_set_id})
     slower = mined.training_set.samples[0].model_copy(update={"key": f"{mined.shop.catalog_id}/slower.parquet"})
@@ -273,7 +273,7 @@ def _mine(shop: MiningShop, grades: Path, *, is_embedded: bool = True) -> Mined:
         events_from=EVENTS_FROM,
         embedding_set_id=shop.embedding_set_id if is_embedded else None,
         grades=grades,
-        parameters=PARAMETERS,
+        parameters=PARAMETERS if is_embedded else WITHOUT_NEIGHBOURS,
     )
     training_set = run_mine_job(shop.settings, plan)
     store = open_object_store(shop.settings)

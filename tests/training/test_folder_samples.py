@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from training.folder_samples import read_folder_samples
 from vitrine.errors import ContractError
+from vitrine.settings import Settings
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
@@ -29,13 +30,13 @@ def write(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def splits(folder: Path) -> dict[str, str]:
-    return {sample.item_id: sample.split for sample in read_folder_samples(folder).samples}
+    return {sample.item_id: sample.split for sample in read_folder_samples(folder, Settings()).samples}
 
 
 def test_a_column_says_where_an_item_stands(tmp_path: Path) -> None:
     stated = ["train", "val", "test", None, "nonsense"]
 
-    found = read_folder_samples(write(tmp_path, [{"split": split} for split in stated]))
+    found = read_folder_samples(write(tmp_path, [{"split": split} for split in stated]), Settings())
 
     assert [sample.split for sample in found.samples] == ["train", "validation", "test", "train", "train"]
     assert found.split_by == "column"
@@ -56,7 +57,7 @@ def test_one_picture_with_two_stated_splits_stands_on_the_later_one(tmp_path: Pa
 def test_a_column_without_a_validation_gives_it_whole_parents_of_the_train(tmp_path: Path) -> None:
     rows = [{"split": "test" if number >= 200 else "train", "parent_id": f"p{number // 4}"} for number in range(240)]
 
-    found = read_folder_samples(write(tmp_path, rows)).samples
+    found = read_folder_samples(write(tmp_path, rows), Settings()).samples
 
     sides: dict[str, set[str]] = defaultdict(set)
     for sample in found:
@@ -73,7 +74,7 @@ def test_without_a_column_the_newest_parents_are_the_test_and_those_before_them_
         for number in range(20)
     ]
 
-    found = read_folder_samples(write(tmp_path, rows))
+    found = read_folder_samples(write(tmp_path, rows), Settings())
 
     assert [sample.split for sample in found.samples] == ["train"] * 14 + ["validation"] * 2 + ["test"] * 4
     assert found.split_by == "time"
@@ -109,7 +110,7 @@ def test_times_of_any_zone_are_put_in_order(tmp_path: Path, first: str, second: 
 )
 def test_by_time_no_parent_and_no_picture_stands_on_two_sides(rows: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as folder:
-        found = read_folder_samples(write(Path(folder), rows)).samples
+        found = read_folder_samples(write(Path(folder), rows), Settings()).samples
 
     parents, pictures = defaultdict(set), defaultdict(set)
     for sample in found:
@@ -131,7 +132,7 @@ def test_by_time_no_parent_and_no_picture_stands_on_two_sides(rows: list[dict[st
 )
 def test_by_column_no_picture_stands_on_two_sides(rows: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as folder:
-        found = read_folder_samples(write(Path(folder), rows)).samples
+        found = read_folder_samples(write(Path(folder), rows), Settings()).samples
 
     pictures = defaultdict(set)
     for sample in found:
@@ -143,30 +144,32 @@ def test_an_image_that_is_away_or_outside_the_folder_is_counted(tmp_path: Path) 
     (tmp_path / "outside.png").write_bytes(b"outside")
     rows = [{}, {"image_uri": "gone.png"}, {"image_uri": "../outside.png"}, {"image_uri": "s3://elsewhere/a.png"}]
 
-    found = read_folder_samples(write(tmp_path / "catalog", rows))
+    found = read_folder_samples(write(tmp_path / "catalog", rows), Settings())
 
     assert [sample.item_id for sample in found.samples] == ["i000"]
     assert found.unusable_rows == 3
 
 
 def test_an_item_without_a_parent_is_a_product_by_itself(tmp_path: Path) -> None:
-    found = read_folder_samples(write(tmp_path, [{}, {"parent_id": "p"}])).samples
+    found = read_folder_samples(write(tmp_path, [{}, {"parent_id": "p"}]), Settings()).samples
 
     assert [sample.parent_id for sample in found] == ["item:i000", "p"]
 
 
 def test_the_name_of_the_data_depends_on_the_items_and_not_on_the_folder(tmp_path: Path) -> None:
     rows = [{"title": "shoe"}, {"title": "hat"}]
-    here = read_folder_samples(write(tmp_path / "here", rows)).training_data().data_id
+    here = read_folder_samples(write(tmp_path / "here", rows), Settings()).training_data().data_id
 
-    there = read_folder_samples(write(tmp_path / "there", rows)).training_data().data_id
-    other = read_folder_samples(write(tmp_path / "other", [rows[0], {"title": "cap"}])).training_data().data_id
+    there = read_folder_samples(write(tmp_path / "there", rows), Settings()).training_data().data_id
+    other = (
+        read_folder_samples(write(tmp_path / "other", [rows[0], {"title": "cap"}]), Settings()).training_data().data_id
+    )
 
     assert here == there != other
 
 
 def test_a_folder_without_items_or_without_images_says_so(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"expected items\.parquet, items\.jsonl or items\.csv"):
-        read_folder_samples(tmp_path)
+        read_folder_samples(tmp_path, Settings())
     with pytest.raises(ContractError, match="none has an image file"):
-        read_folder_samples(write(tmp_path, [{"image_uri": "gone.png"}]))
+        read_folder_samples(write(tmp_path, [{"image_uri": "gone.png"}]), Settings())

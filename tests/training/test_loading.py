@@ -22,6 +22,7 @@ from vitrine.encoder import load_encoder
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.preprocessing import Preprocessing
+from vitrine.settings import Settings
 
 OPTIONS = TrainingOptions(batch_size=12, self_supervised_weight=0.5, other_backdrops=0.5, precision="fp32")
 PREPROCESSING = Preprocessing(image_size=32, resize_shorter_side=32)
@@ -39,7 +40,7 @@ def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     folder = tmp_path_factory.mktemp("catalog")
     write_tiny_catalog(folder)
-    return list(read_folder_samples(folder).samples)
+    return list(read_folder_samples(folder, Settings()).samples)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -54,6 +55,20 @@ def test_what_cannot_be_trained_is_said_without_a_traceback(
 
     assert status == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_folder_is_read_by_the_limits_of_the_platform(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(command[command.index("--catalog") + 1]) / "items.jsonl"
+    lines = path.read_text(encoding="utf-8").encode()
+    (tmp_path / "items.jsonl.gz").write_bytes(gzip.compress(lines))
+    monkeypatch.setenv("VITRINE_ITEMS_MAX_INFLATED_BYTES", str(len(lines) - 1))
+
+    status = main(["train", *command[3:], "--catalog", str(tmp_path), "--into", str(tmp_path / "run")])
+
+    assert status == 1
+    assert "VITRINE_ITEMS_MAX_INFLATED_BYTES" in capsys.readouterr().err
 
 
 def test_a_training_set_needs_its_catalog(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

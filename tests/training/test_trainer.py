@@ -24,6 +24,7 @@ from training.worker import FolderSource, TrainingWork, train_in_process
 from vitrine.encoder import load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError
+from vitrine.settings import Settings
 
 OPTIONS = TrainingOptions(
     epochs=2,
@@ -53,7 +54,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(catalog: Path, base: Path, into: Path, *, cache: Path | None = None, **changes: Any) -> Any:
     return run_training(
-        FolderSource(catalog),
+        FolderSource(catalog, Settings()),
         into=into,
         options=given(OPTIONS, **changes),
         base=str(base),
@@ -89,7 +90,7 @@ def work_for(
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "base").exists():
         (folder / "base").symlink_to(base)
-    return TrainingWork(source(catalog), given(OPTIONS, **changes), "t", folder, folder / "cache")
+    return TrainingWork(source(catalog, Settings()), given(OPTIONS, **changes), "t", folder, folder / "cache")
 
 
 def given(options: TrainingOptions, **changes: Any) -> TrainingOptions:
@@ -165,7 +166,7 @@ def test_half_of_the_base_is_kept_of_weights_that_are_trained_as_ever(
 
 def test_from_scratch_nothing_is_kept_unless_it_is_asked_for(catalog: Path, base: Path, tmp_path: Path) -> None:
     options = OPTIONS.model_copy(update={"max_steps": 1})
-    source, scratch = FolderSource(catalog), f"scratch:{base}"
+    source, scratch = FolderSource(catalog, Settings()), f"scratch:{base}"
 
     trained = run_training(source, into=tmp_path / "run", options=options, base=scratch)
     asked = run_training(source, into=tmp_path / "asked", options=given(options, base_share=0.25), base=scratch)

@@ -45,8 +45,23 @@ def test_a_tree_that_differs_from_its_commit_says_so(package: Path, change: str)
     assert version_of(package).endswith(".dirty")
 
 
-def test_files_that_are_no_code_do_not_make_a_tree_dirty(package: Path) -> None:
-    (package.parent / "items.csv").write_text("item_id\n")
+@pytest.mark.parametrize(
+    "name",
+    ["serving/page/cart.js", "serving/page/cart.css", "vitrine/ledger/extra.sql", "dags/.airflowignore", "tool.py"],
+)
+def test_whatever_is_loaded_makes_a_tree_dirty_before_it_is_added(package: Path, name: str) -> None:
+    path = package.parent / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x\n")
+
+    assert version_of(package).endswith(".dirty")
+
+
+@pytest.mark.parametrize("name", ["items.csv", "report.html", "reports/figures.js", f"vitrine/{BUILD_FILE}"])
+def test_files_that_are_no_code_do_not_make_a_tree_dirty(package: Path, name: str) -> None:
+    path = package.parent / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("item_id\n")
 
     assert not version_of(package).endswith(".dirty")
 

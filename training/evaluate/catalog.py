@@ -15,6 +15,7 @@ from training.folder_samples import read_folder_samples
 from training.samples import Sample, samples_id
 from vitrine.errors import ContractError, ImageError
 from vitrine.image_decoding import decode_image
+from vitrine.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class EvaluationCatalog:
         return samples_id(self.samples)
 
 
-def read_evaluation_catalog(folder: Path) -> EvaluationCatalog:
+def read_evaluation_catalog(folder: Path, settings: Settings) -> EvaluationCatalog:
     """Reads a folder in the items format.
 
     Scenes say their boxes in the column or attribute `boxes`: a JSON list of `{"parent_id": …, "box": [left, top,
@@ -82,8 +83,8 @@ def read_evaluation_catalog(folder: Path) -> EvaluationCatalog:
     """
     # A picture that ingest would reject leaves the row before it: it is judged while it is settled which row counts.
     decodes = cache(_decodes)
-    found = read_folder_samples(folder, image_is_sound=decodes)
-    rows, _ = read_head(folder, image_is_sound=decodes)
+    found = read_folder_samples(folder, settings, image_is_sound=decodes)
+    rows, _ = read_head(folder, settings, image_is_sound=decodes)
     known = {sample.item_id for sample in found.samples}
     boxes = {item_id: parsed for row, _ in rows if (item_id := text(row, "item_id")) and (parsed := _boxes(row))}
     return EvaluationCatalog(

@@ -107,7 +107,9 @@ def measure_folder(
     """
     from training.evaluate.catalog import read_evaluation_catalog
 
-    return measure_catalog(read_evaluation_catalog(folder), sources, settings, split=split, baselines=baselines)
+    return measure_catalog(
+        read_evaluation_catalog(folder, settings), sources, settings, split=split, baselines=baselines
+    )
 
 
 def measure_catalog(

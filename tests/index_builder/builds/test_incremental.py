@@ -144,6 +144,23 @@ def test_drift_trains_a_new_quantizer_by_itself_and_later_builds_take_it(
     assert (third.quantizer.quantizer_id, third.quantizer.reused) == (second.quantizer.quantizer_id, True)
 
 
+@pytest.mark.parametrize("whole", [{"index_key": "HNSW32,SQ8"}, {"index_part_rows": 100_000}])
+def test_a_retrain_that_finds_nothing_to_train_says_so_and_goes_on(
+    settings: Settings, catalog: SyntheticCatalog, capsys: pytest.CaptureFixture[str], whole: dict[str, object]
+) -> None:
+    embedding_set_id = resolve_head(settings, catalog_id=catalog.catalog_id, fingerprint=FINGERPRINT)
+
+    plan_id = plan_build(
+        settings.model_copy(update=whole),
+        catalog_id=catalog.catalog_id,
+        embedding_set_id=embedding_set_id,
+        retrain=True,
+    )
+
+    assert read_plan(catalog.object_store, catalog.catalog_id, plan_id).quantizer is None
+    assert "built whole: no quantizer to retrain" in capsys.readouterr().err
+
+
 def test_planning_again_returns_the_plan_of_the_index_that_exists(
     settings: Settings, catalog: SyntheticCatalog
 ) -> None:

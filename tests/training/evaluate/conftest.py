@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.evaluate.catalog import EvaluationCatalog, read_evaluation_catalog
+from vitrine.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo(demo_folder: Path) -> EvaluationCatalog:
     """The same, read."""
-    return read_evaluation_catalog(demo_folder)
+    return read_evaluation_catalog(demo_folder, Settings())
 
 
 @pytest.fixture(scope="session")

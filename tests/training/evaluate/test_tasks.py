@@ -9,6 +9,7 @@ from PIL import Image
 
 from training.evaluate.catalog import EvaluationCatalog, read_evaluation_catalog
 from training.evaluate.tasks import find_tasks
+from vitrine.settings import Settings
 
 
 def folder_of(folder: Path, rows: list[dict[str, object]]) -> Path:
@@ -56,7 +57,7 @@ def test_a_catalog_without_products_asks_for_the_category_of_neighbours(tmp_path
         for n in range(20)
     ]
 
-    tasks, absent = find_tasks(read_evaluation_catalog(folder_of(tmp_path, rows)))
+    tasks, absent = find_tasks(read_evaluation_catalog(folder_of(tmp_path, rows), Settings()))
 
     assert [task.name for task in tasks] == ["category_of_neighbours"]
     assert {query.item.split for query in tasks[0].queries} == {"test"}
@@ -75,7 +76,7 @@ def test_one_iconic_picture_a_product_leaves_its_title_as_the_question_itself(tm
             {"item_id": f"b{n}", "kind": "shop_photo", **said},
         ]
 
-    tasks, absent = find_tasks(read_evaluation_catalog(folder_of(tmp_path, rows)), split="all")
+    tasks, absent = find_tasks(read_evaluation_catalog(folder_of(tmp_path, rows), Settings()), split="all")
 
     named = {task.name: task for task in tasks}
     assert list(named) == ["user_photo_to_studio", "text_to_image", "image_to_text"]
@@ -88,7 +89,7 @@ def test_pictures_that_cannot_be_decoded_are_counted_and_left_out(tmp_path: Path
     folder = folder_of(tmp_path, [{"item_id": "good"}, {"item_id": "bad"}])
     (folder / "bad.png").write_bytes(b"no picture")
 
-    catalog = read_evaluation_catalog(folder)
+    catalog = read_evaluation_catalog(folder, Settings())
 
     assert [sample.item_id for sample in catalog.samples] == ["good"]
     assert catalog.unusable == 1
