@@ -118,6 +118,8 @@ def run_trial(
         time.sleep(_BEFORE_S)
         hit_at = time.monotonic()
         os.kill(victim.pid, number)
+        # The call returns before the kernel has stopped it, and until then it is as healthy as ever.
+        _until(lambda: not processes.is_alive(victim) or _state(victim.pid) in "TZX", since=hit_at, limit_s=5.0)
         healthy_s = _until(
             lambda: _is_over(configuration, service, victim, number, hit_at=hit_at, suspended_s=suspended_s),
             since=hit_at,
