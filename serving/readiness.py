@@ -39,6 +39,7 @@ def read_readiness(folder: ReplicaFolder) -> Readiness:
     if accepting < agent.workers:
         unable = [f"worker {worker.index} (process {worker.pid}) is {worker.state}" for worker in workers]
         unable = [said for said, worker in zip(unable, workers, strict=True) if worker.state != "running"]
+        unable += [f"worker {index} was given up: {reason}" for index, reason in sorted(agent.given_up.items())]
         reasons.append("; ".join([f"{accepting} of {agent.workers} workers accept requests", *unable]))
     for catalog_id, release_id in sorted(agent.live.items()):
         behind = [worker for worker in workers if worker.releases.get(catalog_id) != release_id]
