@@ -119,6 +119,8 @@ class Agent:
         if self._plan != before:
             self._folder.write_plan(self._plan)
             self._is_pruning_due = True
+        if _releases(self._plan) != _releases(before):
+            self._supervisor.try_again()
         if self._wanted.ledger_reachable and self._downloads.stop_withdrawn(self._wanted.keys()):
             self._is_pruning_due = True
         self._tidy()
@@ -217,7 +219,10 @@ class Agent:
         return [report for report in reports if workers.get(report.index) == report.identity]
 
     def _is_complete(self, reports: list[WorkerReport]) -> bool:
-        return {report.index for report in reports} >= set(range(self._settings.search_workers))
+        """Tells whether all workers report, but for those that were given up: the tier goes on without them."""
+        given_up = self._supervisor.given_up()
+        awaited = {index for index in range(self._settings.search_workers) if index not in given_up}
+        return bool(reports) and {report.index for report in reports} >= awaited
 
     def _ready_by_workers(self) -> dict[tuple[str, str], bool]:
         """Says of each planned release whether every worker holds it ready."""
@@ -279,6 +284,7 @@ class Agent:
                 problems=problems,
                 replaced=replaced,
                 last_replaced=last_replaced,
+                given_up=self._supervisor.given_up(),
             )
         )
 
@@ -310,3 +316,11 @@ class Agent:
                 log.info("removed %s from the cache", path)
         except OSError as error:
             log.error("the cache cannot be pruned: %s", error)
+
+
+def _releases(plan: Plan) -> dict[str, tuple[str | None, set[str]]]:
+    """What workers hold and serve by a plan, by catalog."""
+    return {
+        catalog_id: (catalog.live, {held.release_id for held in catalog.slots.values()})
+        for catalog_id, catalog in plan.catalogs.items()
+    }

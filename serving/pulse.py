@@ -1,8 +1,8 @@
 """A worker's pulse: a file that it touches for as long as it can answer, and what silence says about it.
 
-Silence alone says little: on a busy machine a healthy worker may not run for seconds. Then its threads wait for a core
-or for a disk, and the system shows that. A worker is hung when a signal holds it, or when its pulse is silent while
-none of its threads has anything to do.
+A short silence alone says little: on a busy machine a healthy worker may not run for seconds. Then its threads wait for
+a core or for a disk, and the system shows that. A worker is hung when a signal holds it, when its pulse is silent while
+none of its threads has anything to do, or when it has been silent for far too long, whatever its threads do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,30 @@ STUCK_ANSWER_S = 60.0
 LOOK_S = 0.2
 _STOPPED_LOOKS = 5
 _QUIET_LOOKS = 5
-_SILENT_LOOKS = 20
 _ANSWERING = "answer"  # how the front names the threads that run the app
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a worker may be silent before it counts as hung.
+
+    Attributes:
+        idle_s: while none of its threads does anything.
+        busy_s: whatever they do.
+    """
+
+    idle_s: float
+    busy_s: float
+
+
+# What is slow (faiss, OpenVINO, SQLite, reading a release through) lets other threads run meanwhile, so loading or
+# searching a large release keeps no pulse back: 0.03 s at most beside faiss. A minute of busy answers comes on top.
+ANSWERING = Patience(idle_s=4.0, busy_s=120.0)
+# Before the first pulse nothing is heard of what goes on. A file system may keep its reader in a state that looks idle,
+# and an hour reads 360 GB at 100 MB/s; one that is ended begins again, so the limits are generous.
+LOADING = Patience(idle_s=600.0, busy_s=3_600.0)
 
 
 class AnswerWatch:
@@ -82,8 +103,25 @@ def last_pulse(path: Path) -> int | None:
 
 
 def has_work(identity: ProcessIdentity) -> bool:
-    """Tells whether a thread of a process does anything, or waits for a core or a disk: it is slow, not hung."""
+    """Tells whether a thread of a process does anything, or waits for a core or a disk."""
     return bool(set(thread_states(identity)) - {"S"})
+
+
+def hang_reason(*, silent_s: float, idle_s: float, is_loading: bool) -> str:
+    """Returns why a silent worker is hung, or nothing while it may only be slow.
+
+    Args:
+        silent_s: since its last pulse, or since its start if there was none.
+        idle_s: for which it has been silent and without work.
+        is_loading: whether it has given no pulse yet.
+    """
+    patience = LOADING if is_loading else ANSWERING
+    what = "loaded" if is_loading else "answered"
+    if idle_s >= patience.idle_s:
+        return f"it has not {what} for {idle_s:.0f} s, and none of its threads does anything"
+    if silent_s >= patience.busy_s:
+        return f"it has not {what} for {silent_s:.0f} s, whatever its threads do"
+    return ""
 
 
 class HangWatch:
@@ -97,6 +135,12 @@ class HangWatch:
         self._seen: int | None = None
         self._stopped = 0
         self._silent = 0
+        self._idle = 0
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it has seen a pulse."""
+        return self._seen is not None
 
     def look(self, identity: ProcessIdentity) -> str:
         """Returns why a worker is hung, or nothing."""
@@ -104,13 +148,11 @@ class HangWatch:
         if self._stopped >= _STOPPED_LOOKS:
             return "it is stopped by a signal (SIGSTOP)"
         pulse = last_pulse(self._pulse)
-        if pulse is None or pulse != self._seen:
-            self._seen, self._silent = pulse, 0
+        if pulse != self._seen:
+            self._seen, self._silent, self._idle = pulse, 0, 0
             return ""
-        self._silent += 1
+        self._silent, self._idle = self._silent + 1, self._idle + 1
         # Between two pulses most looks see none: only then is it worth to read the states of all threads.
         if self._silent > _QUIET_LOOKS and has_work(identity):
-            self._silent = _QUIET_LOOKS
-        if self._silent >= _SILENT_LOOKS:
-            return "it has not answered for seconds, and none of its threads does anything"
-        return ""
+            self._idle = _QUIET_LOOKS
+        return hang_reason(silent_s=self._silent * LOOK_S, idle_s=self._idle * LOOK_S, is_loading=not self.was_ready)

@@ -7,13 +7,11 @@ import time
 from typing import Literal
 
 from serving.process_lock import lock_holder
-from serving.pulse import has_work, last_pulse
+from serving.pulse import hang_reason, has_work, last_pulse
 from serving.replica_folder import ReplicaFolder, WorkerReport
 from vitrine.contracts.search import Readiness, WorkerHealth
 from vitrine.errors import ContractError
 from vitrine.process_table import state_of
-
-SILENT_S = 5.0
 
 WorkerState = Literal["running", "stopped", "silent", "gone"]
 
@@ -41,6 +39,7 @@ def read_readiness(folder: ReplicaFolder) -> Readiness:
     if accepting < agent.workers:
         unable = [f"worker {worker.index} (process {worker.pid}) is {worker.state}" for worker in workers]
         unable = [said for said, worker in zip(unable, workers, strict=True) if worker.state != "running"]
+        unable += [f"worker {index} was given up: {reason}" for index, reason in sorted(agent.given_up.items())]
         reasons.append("; ".join([f"{accepting} of {agent.workers} workers accept requests", *unable]))
     for catalog_id, release_id in sorted(agent.live.items()):
         behind = [worker for worker in workers if worker.releases.get(catalog_id) != release_id]
@@ -61,9 +60,11 @@ def _state(folder: ReplicaFolder, report: WorkerReport) -> WorkerState:
         return "gone"
     if letter in ("T", "t"):
         return "stopped"
-    pulse = last_pulse(folder.worker_pulse(report.index)) if report.accepting else None
-    is_late = pulse is not None and time.time() - pulse / 1e9 > SILENT_S
-    return "silent" if is_late and not has_work(report.identity) else "running"  # the agent judges by the same signs
+    pulse = last_pulse(folder.worker_pulse(report.index))
+    silent_s = report.identity.age_s if pulse is None else time.time() - pulse / 1e9
+    idle_s = 0.0 if has_work(report.identity) else silent_s
+    is_hung = hang_reason(silent_s=silent_s, idle_s=idle_s, is_loading=pulse is None)  # the agent judges by the same
+    return "silent" if is_hung else "running"
 
 
 def _readiness(

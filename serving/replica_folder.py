@@ -7,6 +7,8 @@
     workers/<index>.lock   held by the worker while it lives; notes what it was made of
     workers/<index>.sock   where it lends the listening socket to the next agent
     workers/<index>.pulse  touched while it can answer
+    workers/<index>.end    the exception that ended it
+    workers/<index>.given-up  why no worker is started there any more; without this file one is
     cache/                 releases as downloaded, checked by SHA-256
     images/                pictures as served, least recently used ones removed
     metrics/               counters of all workers
@@ -112,8 +114,9 @@ class AgentReport(_Note):
     Attributes:
         live: the ledger's word.
         problems: why a live release is not served.
-        replaced: how many workers have ended unasked in this agent's life, each followed by another.
+        replaced: how many workers have ended unasked in this agent's life.
         last_replaced: of which worker that was true last, and how it ended.
+        given_up: why no worker is started any more, by place.
     """
 
     pid: int
@@ -123,6 +126,7 @@ class AgentReport(_Note):
     problems: dict[str, str] = Field(default_factory=dict)
     replaced: int = 0
     last_replaced: str = ""
+    given_up: dict[int, str] = Field(default_factory=dict)
 
 
 class ReplicaFolder:
@@ -200,9 +204,32 @@ class ReplicaFolder:
         _write(self._workers / f"{report.index}.json", report)
 
     def forget_worker(self, index: int) -> None:
-        """Removes what a worker that has ended left: its report and its pulse."""
-        for name in (f"{index}.json", f"{index}.pulse"):
+        """Removes what a worker that has ended left: its report, its pulse and its last words."""
+        for name in (f"{index}.json", f"{index}.pulse", f"{index}.end"):
             (self._workers / name).unlink(missing_ok=True)
+
+    def write_last_words(self, index: int, words: str) -> None:
+        """Keeps what ends a worker."""
+        (self._workers / f"{index}.end").write_text(words, encoding="utf-8")
+
+    def last_words(self, index: int) -> str:
+        """Returns what has ended a worker; nothing when a signal did, or when it ended in order."""
+        return _text(self._workers / f"{index}.end")
+
+    def give_up(self, index: int, reason: str) -> None:
+        """Notes that no worker is started in a place any more, and why."""
+        (self._workers / f"{index}.given-up").write_text(reason, encoding="utf-8")
+
+    def given_up(self) -> dict[int, str]:
+        """Returns why no worker is started any more, by place."""
+        return {int(path.stem): _text(path) for path in self._workers.glob("[0-9]*.given-up")}
+
+    def forget_given_up(self) -> list[int]:
+        """Has workers started again in the places that were given up; returns which those are."""
+        places = sorted(self.given_up())
+        for index in places:
+            (self._workers / f"{index}.given-up").unlink(missing_ok=True)
+        return places
 
     def forget_agent(self) -> None:
         """Removes what an agent of an earlier life of this replica reported."""
@@ -222,6 +249,13 @@ def _read(path: Path, kind: type[D]) -> D | None:
         return None
     except ContractError as error:
         raise ContractError(f"{path}: {error}; remove the file, the replica writes it again") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _write(path: Path, document: Document) -> None:

@@ -11,47 +11,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 from serving.listening import borrow, listen, listens_on
 from serving.process_lock import lock_holder, lock_note
 from serving.pulse import LOOK_S, HangWatch
 from serving.replica_folder import ReplicaFolder
 from serving.specification import worker_specification
+from serving.stopping import GRACE_S, end_processes
+from serving.worker import PLACE_TAKEN
+from serving.worker_place import WorkerPlace
 from vitrine.errors import ContractError
 from vitrine.process_table import ProcessIdentity, identify, is_alive, send, state_of
 from vitrine.settings import Settings
 
 log = logging.getLogger("vitrine.serving")
 
-GRACE_S = 15.0
-_CALM_S = 10.0  # a worker that lived this long is restarted at once
-_MAX_PAUSE_S = 30.0
+NEXT_STEP = "fix the cause, then run `make up`, or end this replica and start it again"
 _SAY_EVERY_S = 5.0
-
-
-@dataclass
-class _Worker:
-    """One place for a worker, and who stands there.
-
-    Attributes:
-        child: the process, if this agent started it; an earlier agent's worker is nobody's child.
-        began: when it started, by this process's clock.
-        kill_at: set once it was asked to end.
-        is_hung: it was killed, and nobody asked it to end.
-        is_outdated: it was made of other settings or other code, and is to be replaced.
-    """
-
-    watch: HangWatch
-    identity: ProcessIdentity | None = None
-    child: subprocess.Popen[bytes] | None = None
-    began: float = 0.0
-    kill_at: float | None = None
-    is_hung: bool = False
-    is_outdated: bool = False
-    pause_s: float = 0.0
-    not_before: float = 0.0
+_TAKEN_S = 5.0  # until a place is looked at again that somebody holds of whom nothing is seen from here
 
 
 class Supervisor:
@@ -59,6 +36,9 @@ class Supervisor:
 
     Workers outlive this process. Each holds a lock of its own, so there is never a second one in its place, and each
     lends the socket: while a worker or the agent restarts, connections wait or go to another worker, none is refused.
+
+    A place whose workers end again and again is given up, and the others go on. That is noted on disk, so the next
+    agent takes it over as well; it ends with the note, with `try_again`, and with the replica's end in order.
     """
 
     def __init__(self, settings: Settings, folder: ReplicaFolder) -> None:
@@ -81,6 +61,15 @@ class Supervisor:
         with self._lock:
             return self._replaced, self._last_replaced
 
+    def given_up(self) -> dict[int, str]:
+        """Why no worker is started any more, by place."""
+        with self._lock:
+            return {index: worker.gave_up for index, worker in self._workers.items() if worker.gave_up}
+
+    def try_again(self) -> None:
+        """Has workers started in the places that were given up, since what they would load is other than it was."""
+        self._folder.forget_given_up()
+
     def take_over(self, ended: threading.Event) -> None:
         """Finds the workers that an earlier agent left, and gets the listening socket, from them or from the system.
 
@@ -96,6 +85,10 @@ class Supervisor:
             self._settle(index, worker, holder)
             later = ", to be replaced: its settings or its code are others" if worker.is_outdated else ""
             log.info("worker %s (process %s) is there already: taken over%s", index, holder.pid, later)
+        for index, reason in self._folder.given_up().items():
+            if index in self._workers and self._workers[index].identity is None:
+                self._workers[index].gave_up = reason
+                log.error("worker %s was given up by an earlier agent: %s; %s", index, reason, NEXT_STEP)
         living = self.workers()
         self._folder.clear_scratch(living=[identity.pid for identity in living.values()])
         if not living:
@@ -113,7 +106,7 @@ class Supervisor:
             if worker.identity is None and index >= self._settings.search_workers:
                 with self._lock:
                     del self._workers[index]
-            elif worker.identity is None and may_start and now >= worker.not_before:
+            elif worker.identity is None and may_start and self._is_due(index, worker, now):
                 self._fill(index, worker, now)
         self._replace_one(now)
 
@@ -125,14 +118,15 @@ class Supervisor:
         for worker in self._workers.values():
             if worker.child is not None:
                 worker.child.wait()
+        self._folder.forget_given_up()  # a person, or what runs this replica, starts it anew
 
-    def _place(self, index: int) -> _Worker:
-        return _Worker(self._watch(index))
+    def _place(self, index: int) -> WorkerPlace:
+        return WorkerPlace(self._watch(index))
 
     def _watch(self, index: int) -> HangWatch:
         return HangWatch(self._folder.worker_pulse(index))
 
-    def _settle(self, index: int, worker: _Worker, holder: ProcessIdentity) -> None:
+    def _settle(self, index: int, worker: WorkerPlace, holder: ProcessIdentity) -> None:
         """Takes over a worker that an earlier agent started."""
         worker.is_outdated = self._is_outdated(index)
         worker.began, worker.watch = time.monotonic() - holder.age_s, self._watch(index)
@@ -164,7 +158,7 @@ class Supervisor:
                 return None
         return listen(host, port)
 
-    def _look_after(self, index: int, worker: _Worker, now: float) -> None:
+    def _look_after(self, index: int, worker: WorkerPlace, now: float) -> None:
         if worker.identity is None:
             return
         has_ended = worker.child.poll() is not None if worker.child else not is_alive(worker.identity)
@@ -175,12 +169,19 @@ class Supervisor:
             send(worker.identity, signal.SIGKILL)
             worker.kill_at = float("inf")
         # One that was asked to end finishes what it is at, and gives no pulse.
-        elif worker.kill_at is None and not worker.is_hung and (reason := worker.watch.look(worker.identity)):
+        elif worker.kill_at is None and not worker.hang and (reason := worker.watch.look(worker.identity)):
             log.error("worker %s (process %s) hangs: %s; it is killed", index, worker.identity.pid, reason)
             send(worker.identity, signal.SIGKILL)
-            worker.is_hung = True
+            worker.hang = reason
 
-    def _fill(self, index: int, worker: _Worker, now: float) -> None:
+    def _is_due(self, index: int, worker: WorkerPlace, now: float) -> bool:
+        if worker.gave_up and index not in self._folder.given_up():
+            log.info("worker %s, which was given up, is tried again", index)
+            with self._lock:
+                worker.begin_anew()
+        return not worker.gave_up and now >= worker.not_before
+
+    def _fill(self, index: int, worker: WorkerPlace, now: float) -> None:
         """Takes over whoever holds the place, or starts a worker: it takes the lock itself, or ends at once."""
         holder = lock_holder(self._folder.worker_lock(index))
         if holder is not None:
@@ -190,9 +191,7 @@ class Supervisor:
         try:
             child = self._start(index)
         except OSError as error:
-            worker.pause_s = min(_MAX_PAUSE_S, max(0.5, worker.pause_s * 2))
-            worker.not_before = now + worker.pause_s
-            log.error("worker %s cannot be started (%s); tried again in %.1f s", index, error, worker.pause_s)
+            self._count_death(index, worker, f"could not be started ({error})", now)
             return
         with self._lock:
             worker.child, worker.identity = child, identify(child.pid) or ProcessIdentity(child.pid, "ended at once")
@@ -222,29 +221,42 @@ class Supervisor:
         command += ["--listen-fd", str(self._socket.fileno())]
         return subprocess.Popen(command, env=environment, pass_fds=(self._socket.fileno(),), start_new_session=True)
 
-    def _bury(self, index: int, worker: _Worker, now: float) -> None:
+    def _bury(self, index: int, worker: WorkerPlace, now: float) -> None:
         from prometheus_client.multiprocess import mark_process_dead
 
         if worker.identity is None:
             return
-        lived = now - worker.began
-        status = "unknown" if worker.child is None else worker.child.returncode
+        pid = worker.identity.pid
         if worker.kill_at is not None:
-            log.info("worker %s (process %s) has ended, as it was asked to", index, worker.identity.pid)
-            worker.pause_s = 0.0
+            log.info("worker %s (process %s) has ended, as it was asked to", index, pid)
+            worker.not_before = now
+        elif worker.child is not None and worker.child.returncode == PLACE_TAKEN:
+            log.warning("worker %s: another process, which may be out of sight, holds its place", index)
+            worker.not_before = now + _TAKEN_S
         else:
-            worker.pause_s = 0.0 if lived > _CALM_S else min(_MAX_PAUSE_S, max(0.5, worker.pause_s * 2))
-            what = f"worker {index} (process {worker.identity.pid}) ended with status {status} after {lived:.0f} s"
-            log.error("%s; it starts again in %.1f s", what, worker.pause_s)
+            reason = worker.end_of_life(last_words=self._folder.last_words(index), now=now)
+            self._count_death(index, worker, reason, now)
             with self._lock:
                 self._replaced += 1
-                self._last_replaced = f"{time.strftime('%F %T')}: {what}"
-        worker.not_before = now + worker.pause_s
+                self._last_replaced = f"{time.strftime('%F %T')}: worker {index} (process {pid}) {reason}"
         if lock_holder(self._folder.worker_lock(index)) is None:
             self._folder.forget_worker(index)
-        mark_process_dead(worker.identity.pid, path=str(self._folder.metrics))
+        mark_process_dead(pid, path=str(self._folder.metrics))
         with self._lock:
-            worker.identity, worker.child, worker.kill_at, worker.is_hung = None, None, None, False
+            worker.empty()
+
+    def _count_death(self, index: int, worker: WorkerPlace, reason: str, now: float) -> None:
+        who = f"worker {index}" + (f" (process {worker.identity.pid})" if worker.identity else "")
+        with self._lock:
+            pause_s = worker.count_death(reason, now=now)
+        if not worker.gave_up:
+            log.error("%s %s; it starts again in %.1f s", who, reason, pause_s)
+            return
+        log.error("%s is given up: %s; %s", who, worker.gave_up, NEXT_STEP)
+        try:
+            self._folder.give_up(index, worker.gave_up)
+        except OSError as error:
+            log.error("that worker %s is given up cannot be noted, so it is tried again: %s", index, error)
 
     def _replace_one(self, now: float) -> None:
         """Asks one outdated or surplus worker to end, once all others that should answer do."""
@@ -269,19 +281,3 @@ class Supervisor:
         except ContractError as error:  # of a newer worker, before a step back: it is outdated, and leaves first
             log.warning("%s", error)
             return set()
-
-
-def end_processes(identities: Iterable[ProcessIdentity], *, grace_s: float = GRACE_S) -> None:
-    """Ends processes: in order, and by SIGKILL those that have not ended after `grace_s`."""
-    left = list(identities)
-    for identity in left:
-        send(identity, signal.SIGTERM)
-        send(identity, signal.SIGCONT)  # one that is stopped would not hear it
-    deadline = time.monotonic() + grace_s
-    while left := [identity for identity in left if is_alive(identity)]:
-        if time.monotonic() >= deadline:
-            for identity in left:
-                log.warning("process %s did not end within %.0f s: killed", identity.pid, grace_s)
-                send(identity, signal.SIGKILL)
-            deadline = float("inf")
-        time.sleep(0.02)

@@ -37,6 +37,7 @@ PLACE_TAKEN = 75  # EX_TEMPFAIL: another process is this worker
 THREADS = 4
 PICTURE_THREADS = 2
 DRAIN_S = 1.0
+_MOST_LAST_WORDS = 500
 
 Accepting = Callable[[asyncio.AbstractEventLoop], None]
 """Called once requests are answered, with the loop that answers them."""
@@ -60,7 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
     os.set_inheritable(options.listen_fd, False)
     # The server closes its own descriptor when it stops accepting; whoever borrows the socket may come later.
     lend(socket.socket(fileno=os.dup(options.listen_fd)), folder.worker_socket(options.index))
-    run_worker(settings, folder, index=options.index, listen_fd=options.listen_fd)
+    try:
+        run_worker(settings, folder, index=options.index, listen_fd=options.listen_fd)
+    except Exception as error:  # whatever it is: the agent says so when it gives this place up
+        folder.write_last_words(options.index, f"{type(error).__name__}: {error}"[:_MOST_LAST_WORDS])
+        raise
     return 0
 
 

@@ -28,6 +28,7 @@ from deploy.local.probes import is_port_taken
 from deploy.local.promotion_webhook import register_webhook
 from deploy.local.services import Service
 from deploy.local.supervisor import Record, ServiceError
+from serving.replica_folder import ReplicaFolder
 from vitrine.connections import open_ledger
 from vitrine.errors import SettingsError
 from vitrine.scratch import sweep_scratch
@@ -61,6 +62,8 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
         write_env_file(configuration)
         sweep_scratch(configuration.settings)
         wish.write_up(layout)
+        for index in ReplicaFolder(layout.state_dir, configuration.settings.replica_id).forget_given_up():
+            report(f"search worker {index}, which was given up, is tried again")
         if not dead | changed:
             report("everything is running")
         mark = configuration.credentials.mark

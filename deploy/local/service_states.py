@@ -104,19 +104,28 @@ def _state(service: Service, configuration: Configuration, *, is_kept: bool) -> 
         memory_bytes=processes.memory_bytes(found),
         url=service.url,
         history=history,
-        remark=_replaced_workers(configuration) if is_led and service.survivors_are_adopted else "",
+        remark=_workers(configuration) if is_led and service.survivors_are_adopted else "",
     )
 
 
-def _replaced_workers(configuration: Configuration) -> str:
-    """What the search agent tells of the workers that it has replaced."""
+def _workers(configuration: Configuration) -> str:
+    """What the search agent tells of the workers that it has replaced, and of the places that it has given up."""
     try:
         report = ReplicaFolder(configuration.layout.state_dir, configuration.settings.replica_id).read_agent()
     except ContractError:
         return ""
-    if report is None or not report.replaced:
+    if report is None:
         return ""
-    return f"{report.replaced} worker{'s' if report.replaced > 1 else ''} replaced, last at {report.last_replaced}"
+    told = [
+        f"worker {index} was given up: {reason}; fix the cause, then `make up`"
+        for index, reason in sorted(report.given_up.items())
+    ]
+    if report.replaced:
+        ended = "ended" if report.given_up else "replaced"
+        told.append(
+            f"{report.replaced} worker{'s' if report.replaced > 1 else ''} {ended}, last at {report.last_replaced}"
+        )
+    return "; ".join(told)
 
 
 def _of_a_running(service: Service, record: Record, found: set[ProcessIdentity]) -> tuple[str, str]:

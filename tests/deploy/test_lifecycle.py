@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from benchmarks.service_drill.trials import ENDS_WITHOUT_POSTGRES
-from deploy.local import lifecycle, postgres, processes, supervisor
+from deploy.local import lifecycle, postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS
 from deploy.local.keeping import pulse, wish
 from deploy.local.keeping.history import read_history
@@ -23,9 +23,11 @@ from deploy.local.probes import answers_http
 from deploy.local.promotion_webhook import register_webhook
 from deploy.local.service_states import read_states
 from deploy.local.supervisor import Record
-from tests.platform_fixture import Platform
+from serving.replica_folder import ReplicaFolder
+from tests.platform_fixture import Platform, private_environment
 from tests.waiting import wait_for
 from vitrine.connections import open_ledger
+from vitrine.settings import Settings
 
 LOOPBACK = "0100007F"  # 127.0.0.1 as /proc/net/tcp writes it
 LISTEN = "0A"
@@ -73,6 +75,23 @@ def test_every_service_listens_on_loopback_only(platform: Platform) -> None:
     assert {address for address, _ in listening} == {LOOPBACK}
     expected = {settings.search_port, settings.airflow_port, settings.mlflow_port, settings.s3_port}
     assert {port for _, port in listening} == expected
+
+
+def test_make_up_has_given_up_search_workers_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path / "state")
+    layout.make()
+    folder = ReplicaFolder(layout.state_dir, Settings.from_environment({}).replica_id)
+    folder.path.mkdir(parents=True)
+    folder.make()
+    folder.give_up(1, "it ended 10 times in a row")
+    monkeypatch.setattr(services, "all_services", lambda _: ())
+    monkeypatch.setattr(lifecycle, "_start", lambda *_: None)
+    said: list[str] = []
+
+    lifecycle.up(layout, private_environment(layout.state_dir), report=said.append)
+
+    assert folder.given_up() == {}
+    assert said == ["search worker 1, which was given up, is tried again", "everything is running"]
 
 
 def test_every_service_runs_and_is_told_with_its_place(platform: Platform) -> None:

@@ -102,3 +102,21 @@ def test_workers_that_the_search_agent_replaced_are_told_of_while_it_runs(
 
     assert "replaced" not in down
     assert f"search: 2 workers replaced, last at {last}" in up
+
+
+def test_a_worker_that_the_search_agent_gave_up_is_told_of_with_the_reason_and_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = configuration_in(tmp_path)
+    write_env_file(configuration)
+    folder = ReplicaFolder(configuration.layout.state_dir, configuration.settings.replica_id)
+    folder.make()
+    folder.write_agent(AgentReport(pid=1, workers=2, ledger_reachable=True, given_up={1: "it ended 10 times in a row"}))
+    leader = identify(os.getpid())
+    assert leader is not None
+    record = Record(name="search", leader=leader, specification="", started_at=0.0, stop_signal=15, port=None)
+    monkeypatch.setattr(supervisor, "read_record", lambda _, name: record if name == "search" else None)
+
+    up = said(configuration, *read_states(configuration.layout, {}).services)
+
+    assert "search: worker 1 was given up: it ended 10 times in a row; fix the cause, then `make up`" in up

@@ -1,4 +1,5 @@
-"""Which worker hangs: one that a signal holds, one of which nothing moves; never one that waits for a core."""
+"""Which worker hangs: one that a signal holds, one of which nothing moves, one that works without end; never one that
+waits for a core."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from serving import pulse
-from serving.pulse import LOOK_S, AnswerWatch, HangWatch, last_pulse, start_pulse
+from serving.pulse import ANSWERING, LOADING, LOOK_S, AnswerWatch, HangWatch, last_pulse, start_pulse
 from serving.readiness import read_readiness
 from serving.replica_folder import ReplicaFolder, WorkerReport
 from tests.waiting import wait_for
@@ -45,11 +46,11 @@ def _start(started: list[subprocess.Popen[str]], code: str) -> ProcessIdentity:
     return found
 
 
-def _looks(path: Path, identity: ProcessIdentity, *, count: int) -> list[str]:
+def _looks(path: Path, identity: ProcessIdentity, *, count: int, pause_s: float = LOOK_S) -> list[str]:
     watch, said = HangWatch(path), []
     for _ in range(count):
         said.append(watch.look(identity))
-        time.sleep(LOOK_S)
+        time.sleep(pause_s)
     return said
 
 
@@ -63,7 +64,7 @@ def test_a_worker_of_which_nothing_moves_hangs(tmp_path: Path, started: list[sub
     assert said[:15] == [""] * 15
 
 
-def test_a_worker_that_works_and_gives_no_pulse_does_not_hang(
+def test_a_worker_that_works_and_gives_no_pulse_for_seconds_does_not_hang(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     identity = _start(started, BUSY)
@@ -72,16 +73,49 @@ def test_a_worker_that_works_and_gives_no_pulse_does_not_hang(
     assert _looks(tmp_path / "0.pulse", identity, count=40) == [""] * 40
 
 
-@pytest.mark.parametrize(("code", "state"), [(DEADLOCKED, "silent"), (BUSY, "running")])
-def test_readiness_tells_a_worker_that_waits_for_a_core_from_one_of_which_nothing_moves(
-    tmp_path: Path, started: list[subprocess.Popen[str]], code: str, state: str
+def test_a_worker_that_works_and_gives_no_pulse_for_minutes_hangs(
+    tmp_path: Path, started: list[subprocess.Popen[str]]
+) -> None:
+    identity = _start(started, BUSY)
+    (tmp_path / "0.pulse").touch()
+    looks = round(ANSWERING.busy_s / LOOK_S)
+
+    # Looks are counted, not seconds, so they may follow each other at once.
+    said = _looks(tmp_path / "0.pulse", identity, count=looks + 1, pause_s=0.0)
+
+    assert said[:-1] == [""] * looks
+    assert "whatever its threads do" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("code", "limit_s", "why"),
+    [(DEADLOCKED, LOADING.idle_s, "none of its threads does anything"), (BUSY, LOADING.busy_s, "whatever")],
+)
+def test_a_worker_that_loads_without_end_hangs(
+    tmp_path: Path, started: list[subprocess.Popen[str]], code: str, limit_s: float, why: str
+) -> None:
+    identity = _start(started, code)
+    looks = round(limit_s / LOOK_S)
+
+    said = _looks(tmp_path / "0.pulse", identity, count=looks, pause_s=0.0)
+
+    assert said[:-1] == [""] * (looks - 1)
+    assert "has not loaded" in said[-1]
+    assert why in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("code", "silent_s", "state"), [(DEADLOCKED, 60, "silent"), (BUSY, 60, "running"), (BUSY, 130, "silent")]
+)
+def test_readiness_tells_a_worker_that_waits_for_a_core_from_one_that_hangs(
+    tmp_path: Path, started: list[subprocess.Popen[str]], code: str, silent_s: int, state: str
 ) -> None:
     identity = _start(started, code)
     folder = ReplicaFolder(tmp_path, "one")
     folder.make()
     folder.write_worker(WorkerReport(index=0, pid=identity.pid, started=identity.started, accepting=True))
     folder.worker_pulse(0).touch()
-    long_ago = time.time() - 60
+    long_ago = time.time() - silent_s
     os.utime(folder.worker_pulse(0), (long_ago, long_ago))
 
     [worker] = read_readiness(folder).workers

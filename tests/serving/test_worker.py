@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 
+import pytest
+
+from serving import worker
 from serving.replica_folder import Plan, ReplicaFolder, WorkerReport
 from serving.worker import _Follower
 
@@ -52,3 +56,20 @@ def test_a_report_from_before_the_worker_accepts_is_not_written_over_the_one_tha
 
     following.join()
     assert [report.accepting for report in folder.read_workers()] == [True]
+
+
+def test_a_worker_that_fails_leaves_the_reason_to_its_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITRINE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("VITRINE_REPLICA_ID", "failing")
+    folder = ReplicaFolder(tmp_path, "failing")
+    folder.path.mkdir(parents=True)
+    folder.make()
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("no room for the index")
+
+    monkeypatch.setattr(worker, "run_worker", fail)
+    with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(MemoryError):
+        worker.main(["--index", "0", "--listen-fd", str(listening.fileno())])
+
+    assert folder.last_words(0) == "MemoryError: no room for the index"

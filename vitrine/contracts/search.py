@@ -184,7 +184,7 @@ class Problem(ApiModel):
 class WorkerHealth(ApiModel):
     """One worker process: what it serves of each catalog, and whether it can.
 
-    `stopped`: a signal holds it. `silent`: it has not shown for seconds that it can answer. `gone`: it has ended.
+    `stopped`: a signal holds it. `silent`: it has not shown for too long that it can answer. `gone`: it has ended.
     """
 
     index: int

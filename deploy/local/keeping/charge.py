@@ -14,12 +14,13 @@ from deploy.local import postgres, processes, supervisor
 from deploy.local.configuration import Configuration
 from deploy.local.keeping import wish
 from deploy.local.keeping.hangs import Patience
-from deploy.local.keeping.history import Death, History, Limits, read_history, write_history
+from deploy.local.keeping.history import History, read_history, write_history
 from deploy.local.keeping.observer import Observer, suspension
 from deploy.local.layout import Layout
 from deploy.local.processes import ProcessIdentity
 from deploy.local.services import Service
 from deploy.local.supervisor import Record, ServiceError
+from vitrine.crash_loops import Death, Limits
 
 log = logging.getLogger("vitrine.keeper")
 

@@ -18,10 +18,10 @@ from deploy.local.configuration import Configuration, configure
 from deploy.local.keeping import pulse, wish
 from deploy.local.keeping.charge import Charge
 from deploy.local.keeping.hangs import Patience
-from deploy.local.keeping.history import Limits
 from deploy.local.keeping.logs import keep
 from deploy.local.layout import Layout
 from deploy.local.services import Service, all_services
+from vitrine.crash_loops import Limits
 from vitrine.errors import VitrineError
 
 log = logging.getLogger("vitrine.keeper")

@@ -19,7 +19,7 @@ from deploy.local.configuration import Configuration, configure, write_env_file
 from deploy.local.keeping import wish
 from deploy.local.keeping.charge import Charge, clear_away
 from deploy.local.keeping.hangs import Patience, Silence
-from deploy.local.keeping.history import Death, History, Limits, read_history
+from deploy.local.keeping.history import History, read_history
 from deploy.local.keeping.keeper import Keeper
 from deploy.local.keeping.observer import Observer
 from deploy.local.layout import Layout
@@ -32,6 +32,7 @@ from tests.deploy.test_processes import alive, wait_for_file
 from tests.free_ports import free_port
 from tests.platform_fixture import private_environment
 from tests.waiting import is_gone, wait_for
+from vitrine.crash_loops import Death, Limits
 
 WAIT = "import time; time.sleep(300)"
 # A server in a child: the leader's death leaves it on the port.

@@ -15,12 +15,13 @@ import pytest
 
 from deploy.local import processes
 from deploy.local.keeping import pulse, watch, wish
-from deploy.local.keeping.history import Limits, read_history
+from deploy.local.keeping.history import read_history
 from deploy.local.keeping.watch import KEEPER, Watch
 from deploy.local.layout import Layout
 from deploy.local.processes import identify
 from deploy.local.records import Record, write_record
 from tests.waiting import wait_for
+from vitrine.crash_loops import Limits
 
 
 @dataclass
