@@ -90,13 +90,19 @@ def refuse_second_first_start(settings: Settings) -> None:
     """Refuses to choose a champion where catalogs are live: only a person moves the alias then.
 
     Raises:
-        EncoderError: a catalog is live under an encoder; the message says which, and how to set the alias.
+        EncoderError: a catalog is live under an encoder, or its live release cannot be read; the message says which,
+            and how to set the alias.
     """
     with closing(open_ledger(settings)) as ledger:
         live = live_encoders(open_object_store(settings), ledger)
     if not live:
         return
-    encoders = sorted({f"{release.fingerprint} (version {release.encoder_version})" for release in live.values()})
+    encoders = sorted(
+        {
+            f"{release.fingerprint} (version {release.encoder_version})" if release else "a release that cannot be read"
+            for release in live.values()
+        }
+    )
     raise EncoderError(
         f"MLflow at {settings.mlflow_tracking_uri}: {MODEL_NAME} has no alias {CHAMPION}, though {', '.join(live)} "
         f"{'is' if len(live) == 1 else 'are'} live under {', '.join(encoders)}: the alias or its version was deleted. "

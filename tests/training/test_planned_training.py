@@ -46,7 +46,7 @@ class Trained:
 @pytest.fixture(scope="module")
 def trained(
     s3_server: dict[str, str],
-    database_url: str,
+    quiet_database_url: str,
     mlflow_uri: str,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
@@ -64,7 +64,7 @@ def trained(
             "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
             "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
             "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
+            "VITRINE_DATABASE_URL": quiet_database_url,
             "VITRINE_MLFLOW_TRACKING_URI": mlflow_uri,
             "VITRINE_ENCODER_CHECKPOINT": str(folder / "tiny"),
         }
