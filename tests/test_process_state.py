@@ -22,7 +22,15 @@ SETTERS = {
     *("random.seed", "signal.signal", "signal.setitimer", "signal.alarm", "os.chdir", "os.umask", "os.nice"),
     *("os.putenv", "os.unsetenv", "setlocale", "tzset", "basicConfig", "logging.disable", "captureWarnings"),
     *("simplefilter", "filterwarnings", "set_start_method", "field_size_limit", "setrecursionlimit", "setrlimit"),
-    *("setdefaulttimeout", "set_tracking_uri", "set_registry_uri", "seterr", "set_option", "set_verbosity"),
+    *(
+        "setdefaulttimeout",
+        "set_tracking_uri",
+        "set_registry_uri",
+        "set_experiment",
+        "seterr",
+        "set_option",
+        "set_verbosity",
+    ),
     *("disable_progress_bar", "setswitchinterval", "faulthandler.enable", "gc.disable", "gc.freeze"),
     *("os.environ.update", "os.environ.setdefault", "os.environ.pop", "os.environ.clear"),
 }
@@ -31,9 +39,6 @@ ATTRIBUTES = {
     *("tempfile.tempdir", "sys.excepthook", "sys.stdout", "sys.stderr", "sys.path", "socket.socket"),
 }
 ALLOWED = {
-    # MLflow's fluent functions know one server a process; each use of the registry names it anew.
-    ("training/registry.py", "set_tracking_uri"),
-    ("training/registry.py", "set_registry_uri"),
     # Told by the entry point `python -m training`.
     ("training/registry_login.py", "os.environ.update"),
     # The body of `python -m serving run`.
@@ -79,6 +84,7 @@ def test_process_wide_settings_are_set_by_entry_points_only() -> None:
         "os.umask(0o77)",
         "multiprocessing.set_start_method('spawn')",
         "mlflow.set_tracking_uri('x')",
+        "experiment = mlflow.set_experiment('x')",
         "sys.path[:] = []",
         "np.random.seed(1)",
     ],

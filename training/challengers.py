@@ -14,7 +14,6 @@ from training.planned_evaluation import fetch_report_files, read_evaluation
 from training.planned_training import read_training
 from training.registry import (
     DIMENSION_TAG,
-    EXPERIMENT,
     FINGERPRINT_TAG,
     MODEL_NAME,
     champion_version,
@@ -22,6 +21,7 @@ from training.registry import (
     registration_lock,
     registry_client,
 )
+from training.registry_experiment import ensure_experiment
 from training.stored_files import fetch_files
 from training.training_lineage import training_lineage
 from vitrine.code_version import code_version
@@ -89,8 +89,8 @@ def _logged(
     """The model's URI of the training's whole run; a run that was killed half-way is deleted and logged anew."""
     import mlflow
 
-    experiment = mlflow.set_experiment(EXPERIMENT)
-    runs = client.search_runs([experiment.experiment_id], f"tags.`{TRAINING_TAG}` = '{training.training_id}'")
+    experiment_id = ensure_experiment(client)
+    runs = client.search_runs([experiment_id], f"tags.`{TRAINING_TAG}` = '{training.training_id}'")
     for run in runs:
         if run.info.status == "FINISHED" and _MODEL_URI_TAG in run.data.tags:
             return str(run.data.tags[_MODEL_URI_TAG])
@@ -98,7 +98,7 @@ def _logged(
     with (
         scratch_folder(settings, "challenger") as scratch,
         mlflow.start_run(
-            experiment_id=experiment.experiment_id, run_name=f"train {training.catalog_id} {training.fingerprint}"
+            experiment_id=experiment_id, run_name=f"train {training.catalog_id} {training.fingerprint}"
         ) as active,
     ):
         run_id = active.info.run_id

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -12,7 +15,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from training.bootstrap import ENCODER_FOLDER
-from training.registry import MODEL_NAME, register_bootstrap, resolve_champion, resolve_version
+from training.registry import MODEL_NAME, register_bootstrap, registry_client, resolve_champion, resolve_version
+from training.registry_experiment import ensure_experiment
 from vitrine.connections import open_object_store
 from vitrine.encoder import fetch_encoder, load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
@@ -37,9 +41,8 @@ def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def log_elsewhere(settings: Settings, folder: Path, **tags: str) -> str:
     """Registers a folder the way another team would: plain artifacts, no tags of ours."""
-    mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     client = client_of(settings)
-    run = client.create_run(mlflow.set_experiment("elsewhere").experiment_id)
+    run = client.create_run(ensure_experiment(client, "elsewhere"))
     client.log_artifacts(run.info.run_id, str(folder), "tuned")
     client.set_terminated(run.info.run_id)
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
@@ -80,13 +83,51 @@ def test_a_version_is_found_by_number_alias_and_fingerprint(registry_settings: S
 def test_what_is_logged_holds_no_pickle_and_answers_by_its_signature(registry_settings: Settings) -> None:
     version = register_bootstrap(registry_settings)
 
-    local = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version.version}"))
+    with registry_client(registry_settings):
+        local = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version.version}"))
     served = mlflow.pyfunc.load_model(str(local))
 
     assert not [path.name for path in local.rglob("*") if path.suffix in {".pkl", ".bin", ".pt"}]
     assert served.metadata.signature is not None
     embeddings = served.predict([{"text": "a red dress"}])
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-4)
+
+
+def test_a_registration_leaves_the_process_as_it_was(
+    registry_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    before = (dict(os.environ), mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+
+    register_bootstrap(registry_settings)
+
+    assert (dict(os.environ), mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == before
+    assert mlflow.tracking.fluent._active_experiment_id is None
+    client = client_of(registry_settings)
+    [run] = client.search_runs([ensure_experiment(client)], max_results=1)
+    [model] = client.search_logged_models([run.info.experiment_id], max_results=1)
+    assert model.source_run_id == run.info.run_id
+
+
+def test_of_racing_makers_of_an_experiment_all_get_the_same(registry_settings: Settings) -> None:
+    client, name = client_of(registry_settings), f"race-{uuid.uuid4().hex}"
+
+    with ThreadPoolExecutor(6) as pool:
+        found = set(pool.map(lambda _: ensure_experiment(client, name), range(6)))
+
+    assert found == {client.get_experiment_by_name(name).experiment_id}
+
+
+def test_a_deleted_experiment_is_named_with_the_way_to_restore_it(registry_settings: Settings) -> None:
+    client, name = client_of(registry_settings), f"deleted-{uuid.uuid4().hex}"
+    number = ensure_experiment(client, name)
+    client.delete_experiment(number)
+
+    with pytest.raises(EncoderError, match=rf"experiment {name} was deleted.*restore --experiment-id {number}\)"):
+        ensure_experiment(client, name)
+
+    client.restore_experiment(number)
+    assert ensure_experiment(client, name) == number
 
 
 def test_a_registration_killed_before_its_alias_is_finished_by_the_next(registry_settings: Settings) -> None:
