@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import ast
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from vitrine.process_state import csv_field_limit, environment, environment_defaults, faiss_threads, torch_threads
+from vitrine.process_state import (
+    csv_field_limit,
+    environment,
+    environment_defaults,
+    faiss_threads,
+    temporary_files_in,
+    torch_threads,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "deploy", "plugins", "dags")
@@ -98,7 +106,7 @@ def test_the_check_leaves_alone(code: str) -> None:
     assert not list(_process_wide(ast.parse(code)))
 
 
-def test_what_a_block_sets_it_gives_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_block_sets_it_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import csv
 
     import faiss
@@ -110,7 +118,7 @@ def test_what_a_block_sets_it_gives_back(monkeypatch: pytest.MonkeyPatch) -> Non
     def state() -> tuple[object, ...]:
         names = ("VITRINE_A_TEST", "VITRINE_ANOTHER")
         threads = (faiss.omp_get_max_threads(), torch.get_num_threads())
-        return (*threads, csv.field_size_limit(), *(os.environ.get(name) for name in names))
+        return (*threads, csv.field_size_limit(), tempfile.gettempdir(), *(os.environ.get(name) for name in names))
 
     before = state()
     with (
@@ -118,13 +126,14 @@ def test_what_a_block_sets_it_gives_back(monkeypatch: pytest.MonkeyPatch) -> Non
         faiss_threads(3),
         torch_threads(5),
         csv_field_limit(77),
+        temporary_files_in(tmp_path),
         environment(VITRINE_A_TEST="within"),
         environment_defaults(VITRINE_A_TEST="no", VITRINE_ANOTHER="yes"),
     ):
         within = state()
         raise KeyError
 
-    assert within == (3, 5, 77, "within", "yes")
+    assert within == (3, 5, 77, str(tmp_path), "within", "yes")
     assert state() == before
 
 

@@ -31,6 +31,7 @@ from vitrine.encoder import fetch_encoder
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.publishing import read_manifest
+from vitrine.process_state import temporary_files_in
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
@@ -97,6 +98,7 @@ def _logged(
         client.delete_run(run.info.run_id)
     with (
         scratch_folder(settings, "challenger") as scratch,
+        temporary_files_in(scratch),  # MLflow copies an encoder before it uploads it
         mlflow.start_run(
             experiment_id=experiment_id, run_name=f"train {training.catalog_id} {training.fingerprint}"
         ) as active,

@@ -18,7 +18,7 @@ from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published, publish_encoder
 from vitrine.errors import EncoderError, RegistryError
-from vitrine.process_state import environment, environment_defaults
+from vitrine.process_state import environment, environment_defaults, temporary_files_in
 from vitrine.releases.encoder_history import live_encoders
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
@@ -79,7 +79,8 @@ def register_bootstrap(settings: Settings) -> EncoderVersion:
         with registry_client(settings) as client:
             version = registered_version(client, fingerprint)
             if version is None:
-                version = _register(client, encoder, fingerprint=fingerprint, source=str(source))
+                with temporary_files_in(folder):  # MLflow copies an encoder before it uploads it
+                    version = _register(client, encoder, fingerprint=fingerprint, source=str(source))
             if champion_version(client) is None:
                 refuse_second_first_start(settings)
                 client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)

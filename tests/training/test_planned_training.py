@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from vitrine.connections import open_object_store
 from vitrine.contracts.trainings import Evaluation, Training
 from vitrine.encoder.publishing import is_published
 from vitrine.errors import ContractError, SettingsError
+from vitrine.scratch import scratch_parent
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -188,15 +190,22 @@ def test_a_registration_killed_anywhere_registers_nothing_twice(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {"catalog_id": trained.catalog_id, "evaluation_id": trained.evaluation.evaluation_id, "provenance": RUN}
+    temporary = []
+
+    def killed_here(*_: object, **__: object) -> None:
+        temporary.append(Path(tempfile.gettempdir()))
+        raise KeyboardInterrupt
+
     for step in ("log_encoder", "_register", "_judge"):
         with monkeypatch.context() as killed:
-            killed.setattr(challengers, step, _killed)
+            killed.setattr(challengers, step, killed_here)
             with pytest.raises(KeyboardInterrupt):
                 register_training(trained.settings, **asked)
 
     version = register_training(trained.settings, **asked)
 
     assert register_training(trained.settings, **asked) == version
+    assert temporary[0].parent == scratch_parent(trained.settings.state_dir).resolve()  # MLflow copies encoders
     [registered], [run] = versions_of(trained), runs_of(trained)
     assert registered.version == version
     assert registered.tags["vitrine.fingerprint"] == trained.training.fingerprint

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +26,20 @@ from vitrine.encoder import fetch_encoder, load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published
 from vitrine.errors import EncoderError
+from vitrine.scratch import scratch_parent, sweep_scratch
 from vitrine.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+_HOLD_AT_UPLOAD = """
+import sys, time
+from mlflow import MlflowClient
+from training.__main__ import main
+def hold(*_):
+    print("uploading", flush=True)
+    time.sleep(3600)
+MlflowClient.log_model_artifacts = hold
+sys.exit(main(["register-bootstrap"]))
+"""
 
 
 def client_of(settings: Settings) -> mlflow.MlflowClient:
@@ -97,16 +114,46 @@ def test_a_registration_leaves_the_process_as_it_was(
     registry_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
-    before = (dict(os.environ), mlflow.get_tracking_uri(), mlflow.get_registry_uri())
+
+    def state() -> object:
+        named = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+        return named, mlflow.get_tracking_uri(), mlflow.get_registry_uri(), tempfile.gettempdir()
+
+    before = state()
 
     register_bootstrap(registry_settings)
 
-    assert (dict(os.environ), mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == before
+    assert state() == before
     assert mlflow.tracking.fluent._active_experiment_id is None
     client = client_of(registry_settings)
     [run] = client.search_runs([ensure_experiment(client)], max_results=1)
     [model] = client.search_logged_models([run.info.experiment_id], max_results=1)
     assert model.source_run_id == run.info.run_id
+
+
+def test_a_registration_killed_as_it_uploads_leaves_nothing_outside_of_the_state_folder(
+    registry_settings: Settings, tmp_path: Path
+) -> None:
+    outside = tmp_path / "tmp"
+    outside.mkdir()
+    register_bootstrap(registry_settings)  # is published then: the conversion is another matter
+    client_of(registry_settings).delete_registered_model(MODEL_NAME)
+    environment = {**os.environ, **registry_settings.to_environment(), "TMPDIR": str(outside)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD_AT_UPLOAD], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"uploading\n"
+
+    process.kill()
+    process.wait(timeout=300)
+    scratch = scratch_parent(registry_settings.state_dir)
+    left = {path.name for path in scratch.rglob("*.safetensors")}
+    sweep_scratch(registry_settings)
+
+    assert process.returncode == -signal.SIGKILL
+    assert "model.safetensors" in left
+    assert [*outside.iterdir(), *scratch.iterdir()] == []
 
 
 def test_of_racing_makers_of_an_experiment_all_get_the_same(registry_settings: Settings) -> None:
