@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, literal_column, select
+import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from vitrine.ledger import tables
 from vitrine.ledger.promotions import latest_of
 
-_LONG_AGO = literal_column("timestamptz '-infinity'")
+_LONG_AGO: ColumnElement[datetime.datetime] = literal_column("timestamptz '-infinity'")
 
 
 def what_is_newer(
