@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import ast
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from vitrine.process_state import csv_field_limit, environment, environment_defaults, faiss_threads, torch_threads
+from vitrine.process_state import (
+    csv_field_limit,
+    environment,
+    environment_defaults,
+    faiss_threads,
+    temporary_files_in,
+    torch_threads,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "deploy", "plugins", "dags")
@@ -22,7 +30,15 @@ SETTERS = {
     *("random.seed", "signal.signal", "signal.setitimer", "signal.alarm", "os.chdir", "os.umask", "os.nice"),
     *("os.putenv", "os.unsetenv", "setlocale", "tzset", "basicConfig", "logging.disable", "captureWarnings"),
     *("simplefilter", "filterwarnings", "set_start_method", "field_size_limit", "setrecursionlimit", "setrlimit"),
-    *("setdefaulttimeout", "set_tracking_uri", "set_registry_uri", "seterr", "set_option", "set_verbosity"),
+    *(
+        "setdefaulttimeout",
+        "set_tracking_uri",
+        "set_registry_uri",
+        "set_experiment",
+        "seterr",
+        "set_option",
+        "set_verbosity",
+    ),
     *("disable_progress_bar", "setswitchinterval", "faulthandler.enable", "gc.disable", "gc.freeze"),
     *("os.environ.update", "os.environ.setdefault", "os.environ.pop", "os.environ.clear"),
 }
@@ -31,9 +47,6 @@ ATTRIBUTES = {
     *("tempfile.tempdir", "sys.excepthook", "sys.stdout", "sys.stderr", "sys.path", "socket.socket"),
 }
 ALLOWED = {
-    # MLflow's fluent functions know one server a process; each use of the registry names it anew.
-    ("training/registry.py", "set_tracking_uri"),
-    ("training/registry.py", "set_registry_uri"),
     # Told by the entry point `python -m training`.
     ("training/registry_login.py", "os.environ.update"),
     # The body of `python -m serving run`.
@@ -79,6 +92,7 @@ def test_process_wide_settings_are_set_by_entry_points_only() -> None:
         "os.umask(0o77)",
         "multiprocessing.set_start_method('spawn')",
         "mlflow.set_tracking_uri('x')",
+        "experiment = mlflow.set_experiment('x')",
         "sys.path[:] = []",
         "np.random.seed(1)",
     ],
@@ -92,7 +106,7 @@ def test_the_check_leaves_alone(code: str) -> None:
     assert not list(_process_wide(ast.parse(code)))
 
 
-def test_what_a_block_sets_it_gives_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_block_sets_it_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import csv
 
     import faiss
@@ -104,7 +118,7 @@ def test_what_a_block_sets_it_gives_back(monkeypatch: pytest.MonkeyPatch) -> Non
     def state() -> tuple[object, ...]:
         names = ("VITRINE_A_TEST", "VITRINE_ANOTHER")
         threads = (faiss.omp_get_max_threads(), torch.get_num_threads())
-        return (*threads, csv.field_size_limit(), *(os.environ.get(name) for name in names))
+        return (*threads, csv.field_size_limit(), tempfile.gettempdir(), *(os.environ.get(name) for name in names))
 
     before = state()
     with (
@@ -112,13 +126,14 @@ def test_what_a_block_sets_it_gives_back(monkeypatch: pytest.MonkeyPatch) -> Non
         faiss_threads(3),
         torch_threads(5),
         csv_field_limit(77),
+        temporary_files_in(tmp_path),
         environment(VITRINE_A_TEST="within"),
         environment_defaults(VITRINE_A_TEST="no", VITRINE_ANOTHER="yes"),
     ):
         within = state()
         raise KeyError
 
-    assert within == (3, 5, 77, "within", "yes")
+    assert within == (3, 5, 77, str(tmp_path), "within", "yes")
     assert state() == before
 
 

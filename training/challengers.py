@@ -14,7 +14,6 @@ from training.planned_evaluation import fetch_report_files, read_evaluation
 from training.planned_training import read_training
 from training.registry import (
     DIMENSION_TAG,
-    EXPERIMENT,
     FINGERPRINT_TAG,
     MODEL_NAME,
     champion_version,
@@ -22,6 +21,7 @@ from training.registry import (
     registration_lock,
     registry_client,
 )
+from training.registry_experiment import ensure_experiment
 from training.stored_files import fetch_files
 from training.training_lineage import training_lineage
 from vitrine.code_version import code_version
@@ -31,6 +31,7 @@ from vitrine.encoder import fetch_encoder
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.publishing import read_manifest
+from vitrine.process_state import temporary_files_in
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
@@ -89,16 +90,17 @@ def _logged(
     """The model's URI of the training's whole run; a run that was killed half-way is deleted and logged anew."""
     import mlflow
 
-    experiment = mlflow.set_experiment(EXPERIMENT)
-    runs = client.search_runs([experiment.experiment_id], f"tags.`{TRAINING_TAG}` = '{training.training_id}'")
+    experiment_id = ensure_experiment(client)
+    runs = client.search_runs([experiment_id], f"tags.`{TRAINING_TAG}` = '{training.training_id}'")
     for run in runs:
         if run.info.status == "FINISHED" and _MODEL_URI_TAG in run.data.tags:
             return str(run.data.tags[_MODEL_URI_TAG])
         client.delete_run(run.info.run_id)
     with (
         scratch_folder(settings, "challenger") as scratch,
+        temporary_files_in(scratch),  # MLflow copies an encoder before it uploads it
         mlflow.start_run(
-            experiment_id=experiment.experiment_id, run_name=f"train {training.catalog_id} {training.fingerprint}"
+            experiment_id=experiment_id, run_name=f"train {training.catalog_id} {training.fingerprint}"
         ) as active,
     ):
         run_id = active.info.run_id

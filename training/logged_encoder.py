@@ -10,6 +10,8 @@ _ARTIFACT = "encoder"
 def log_encoder(encoder: Path, *, dimension: int) -> str:
     """Logs an encoder folder to the active run; returns the model's URI, to register.
 
+    MLflow copies all of it into the temporary folder first: call it under `temporary_files_in`.
+
     Args:
         encoder: in canonical layout, without anything converted.
         dimension: of its embeddings.

@@ -11,20 +11,20 @@ from typing import Any
 
 from training.bootstrap import ENCODER_FOLDER
 from training.logged_encoder import log_encoder
+from training.registry_experiment import ensure_experiment
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published, publish_encoder
 from vitrine.errors import EncoderError, RegistryError
-from vitrine.process_state import environment_defaults
+from vitrine.process_state import environment, environment_defaults, temporary_files_in
 from vitrine.releases.encoder_history import live_encoders
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 
 MODEL_NAME = "vitrine-encoder"
 CHAMPION = "champion"
-EXPERIMENT = "vitrine-encoders"
 FINGERPRINT_TAG = "vitrine.fingerprint"
 DIMENSION_TAG = "vitrine.dimension"
 TAG_MAX_LENGTH = 2_000
@@ -79,7 +79,8 @@ def register_bootstrap(settings: Settings) -> EncoderVersion:
         with registry_client(settings) as client:
             version = registered_version(client, fingerprint)
             if version is None:
-                version = _register(encoder, fingerprint=fingerprint, source=str(source))
+                with temporary_files_in(folder):  # MLflow copies an encoder before it uploads it
+                    version = _register(client, encoder, fingerprint=fingerprint, source=str(source))
             if champion_version(client) is None:
                 refuse_second_first_start(settings)
                 client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)
@@ -90,13 +91,19 @@ def refuse_second_first_start(settings: Settings) -> None:
     """Refuses to choose a champion where catalogs are live: only a person moves the alias then.
 
     Raises:
-        EncoderError: a catalog is live under an encoder; the message says which, and how to set the alias.
+        EncoderError: a catalog is live under an encoder, or its live release cannot be read; the message says which,
+            and how to set the alias.
     """
     with closing(open_ledger(settings)) as ledger:
         live = live_encoders(open_object_store(settings), ledger)
     if not live:
         return
-    encoders = sorted({f"{release.fingerprint} (version {release.encoder_version})" for release in live.values()})
+    encoders = sorted(
+        {
+            f"{release.fingerprint} (version {release.encoder_version})" if release else "a release that cannot be read"
+            for release in live.values()
+        }
+    )
     raise EncoderError(
         f"MLflow at {settings.mlflow_tracking_uri}: {MODEL_NAME} has no alias {CHAMPION}, though {', '.join(live)} "
         f"{'is' if len(live) == 1 else 'are'} live under {', '.join(encoders)}: the alias or its version was deleted. "
@@ -192,13 +199,12 @@ def registered_version(client: Any, fingerprint: str) -> str | None:
     return str(min(same)) if same else None
 
 
-def _register(encoder: Path, *, fingerprint: str, source: str) -> str:
+def _register(client: Any, encoder: Path, *, fingerprint: str, source: str) -> str:
     import mlflow
 
     dimension = Architecture.from_folder(encoder).dimension
     tags = {FINGERPRINT_TAG: fingerprint, DIMENSION_TAG: str(dimension)}
-    experiment = mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run(experiment_id=experiment.experiment_id, run_name=f"register {fingerprint}"):
+    with mlflow.start_run(experiment_id=ensure_experiment(client), run_name=f"register {fingerprint}"):
         mlflow.set_tags({**tags, "vitrine.source": source})
         model_uri = log_encoder(encoder, dimension=dimension)
     # The tags come with the version in one request: a version that has them was logged whole.
@@ -268,21 +274,24 @@ def _import(settings: Settings, client: Any, champion: Any) -> tuple[str, str]:
 
 @contextmanager
 def registry_client(settings: Settings) -> Iterator[Any]:
-    """Opens MLflow's client; its errors and the network's become RegistryError."""
-    # The first is read while mlflow is imported; without the second it tries again for minutes.
-    with environment_defaults(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_HTTP_REQUEST_MAX_RETRIES="3"):
+    """Opens MLflow's client; its errors and the network's become RegistryError.
+
+    In the block MLflow's fluent functions, such as `mlflow.start_run`, ask the same server.
+    """
+    uri = settings.mlflow_tracking_uri
+    with (
+        # The first is read while mlflow is imported; without the second it tries again for minutes.
+        environment_defaults(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_HTTP_REQUEST_MAX_RETRIES="3"),
+        environment(MLFLOW_TRACKING_URI=uri, MLFLOW_REGISTRY_URI=uri),
+    ):
         import mlflow
         import requests
         from mlflow.exceptions import MlflowException
 
-        mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
-        mlflow.set_registry_uri(settings.mlflow_tracking_uri)
         try:
-            yield mlflow.MlflowClient()
+            yield mlflow.MlflowClient(uri, uri)
         except (MlflowException, requests.RequestException) as error:
-            raise RegistryError(
-                f"MLflow at {settings.mlflow_tracking_uri} failed: {error}; is it running (make status)?"
-            ) from error
+            raise RegistryError(f"MLflow at {uri} failed: {error}; is it running (make status)?") from error
 
 
 @contextmanager

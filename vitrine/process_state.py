@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -70,3 +72,13 @@ def csv_field_limit(characters: int) -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(before)
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Has libraries that take no folder make their temporary files and folders in this one, of `vitrine.scratch`."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before

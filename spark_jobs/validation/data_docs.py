@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from vitrine.scratch import swept_folder
 from vitrine.storage import ObjectStore
 
 # Pictures of a tutorial, 3.4 MB that no page of a result shows.
@@ -29,10 +29,9 @@ def publish_data_docs(object_store: ObjectStore, docs_dir: Path, *, prefix: str,
 
 def keep_local_copy(docs_dir: Path, target: Path) -> Path:
     """Replaces the day's local Data Docs with these and returns their first page."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    arriving = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(arriving, ignore_errors=True)  # of a run that was killed and had this process id
-    shutil.copytree(docs_dir, arriving, ignore=shutil.ignore_patterns(*_UNUSED))
-    shutil.rmtree(target, ignore_errors=True)
-    arriving.rename(target)
+    with swept_folder(target.parent / ".arriving", target.name) as folder:
+        arriving = folder / "docs"
+        shutil.copytree(docs_dir, arriving, ignore=shutil.ignore_patterns(*_UNUSED))
+        shutil.rmtree(target, ignore_errors=True)
+        arriving.rename(target)
     return target / "index.html"

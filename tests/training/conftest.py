@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from tests.conftest import new_database
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
+from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 
 
@@ -58,12 +61,28 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(timeout=300)
 
 
+@pytest.fixture(scope="session")
+def quiet_database_url(postgres_uri: str) -> str:
+    """SQLAlchemy URL of a migrated ledger in which nothing is ever live: a first champion is chosen only there."""
+    url = new_database(postgres_uri)
+    ledger = Ledger(url)
+    ledger.migrate()
+    ledger.close()
+    return url
+
+
 @pytest.fixture
-def registry_settings(settings: Settings, mlflow_uri: str) -> Iterator[Settings]:
+def registry_settings(settings: Settings, mlflow_uri: str, quiet_database_url: str) -> Iterator[Settings]:
     """Settings with an empty registry; encoders are published once for all tests, since converting takes seconds."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    yield settings.model_copy(update={"mlflow_tracking_uri": mlflow_uri, "bucket": "registered-encoders"})
+    yield settings.model_copy(
+        update={
+            "mlflow_tracking_uri": mlflow_uri,
+            "bucket": "registered-encoders",
+            "database_url": SecretStr(quiet_database_url),
+        }
+    )
     with contextlib.suppress(MlflowException):
         mlflow.MlflowClient(mlflow_uri, mlflow_uri).delete_registered_model("vitrine-encoder")

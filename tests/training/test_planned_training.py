@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,15 @@ from training import challengers, planned_training
 from training.challengers import CHALLENGER, EVALUATION_TAG, TRAINING_TAG, VERDICT_TAG, register_training
 from training.planned_evaluation import evaluate_training, fetch_report_files
 from training.planned_training import run_planned_training
-from training.registry import EXPERIMENT, MODEL_NAME, EncoderVersion, register_bootstrap
+from training.registry import MODEL_NAME, EncoderVersion, register_bootstrap
+from training.registry_experiment import EXPERIMENT
 from training.training_plans import plan_training, read_training_plan
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_object_store
 from vitrine.contracts.trainings import Evaluation, Training
 from vitrine.encoder.publishing import is_published
 from vitrine.errors import ContractError, SettingsError
+from vitrine.scratch import scratch_parent
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -46,7 +49,7 @@ class Trained:
 @pytest.fixture(scope="module")
 def trained(
     s3_server: dict[str, str],
-    database_url: str,
+    quiet_database_url: str,
     mlflow_uri: str,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
@@ -64,7 +67,7 @@ def trained(
             "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
             "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
             "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
+            "VITRINE_DATABASE_URL": quiet_database_url,
             "VITRINE_MLFLOW_TRACKING_URI": mlflow_uri,
             "VITRINE_ENCODER_CHECKPOINT": str(folder / "tiny"),
         }
@@ -187,15 +190,22 @@ def test_a_registration_killed_anywhere_registers_nothing_twice(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {"catalog_id": trained.catalog_id, "evaluation_id": trained.evaluation.evaluation_id, "provenance": RUN}
+    temporary = []
+
+    def killed_here(*_: object, **__: object) -> None:
+        temporary.append(Path(tempfile.gettempdir()))
+        raise KeyboardInterrupt
+
     for step in ("log_encoder", "_register", "_judge"):
         with monkeypatch.context() as killed:
-            killed.setattr(challengers, step, _killed)
+            killed.setattr(challengers, step, killed_here)
             with pytest.raises(KeyboardInterrupt):
                 register_training(trained.settings, **asked)
 
     version = register_training(trained.settings, **asked)
 
     assert register_training(trained.settings, **asked) == version
+    assert temporary[0].parent == scratch_parent(trained.settings.state_dir).resolve()  # MLflow copies encoders
     [registered], [run] = versions_of(trained), runs_of(trained)
     assert registered.version == version
     assert registered.tags["vitrine.fingerprint"] == trained.training.fingerprint

@@ -22,6 +22,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import EncoderError
 from vitrine.settings import Settings
+from vitrine.storage import keys
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +80,14 @@ def _versions(settings: Settings) -> dict[str, tuple[str, list[str]]]:
     return {str(one.version): (one.tags["vitrine.fingerprint"], list(one.aliases)) for one in found}
 
 
-def _go_live(settings: Settings, *, fingerprint: str | None) -> None:
+def _go_live(settings: Settings, *, fingerprint: str | None) -> str:
     ledger = open_ledger(settings)
     store = open_object_store(settings)
     tiny = publish_tiny_release(store, ledger, catalog_id="shop", fingerprint=fingerprint)
     live = {"catalog_id": "shop", "head_sequence": 1, "expected_generation": 0, "action": "promote", "actor": "test"}
     ledger.releases.activate(release_id=tiny.release_id, **live)
     ledger.close()
+    return tiny.release_id
 
 
 def test_the_checkpoint_of_a_new_platform_is_registered_and_becomes_champion(
@@ -155,6 +157,21 @@ def test_a_checkpoint_is_registered_beside_a_deleted_champion_and_is_not_promote
         "1": (champion.fingerprint, []),
         "2": (encoder_fingerprint(checkpoint), []),
     }
+
+
+@pytest.mark.parametrize("left", [None, b"{"])
+def test_a_live_release_that_cannot_be_read_is_no_first_start(platform_settings: Settings, left: bytes | None) -> None:
+    store, champion = open_object_store(platform_settings), register_bootstrap(platform_settings)
+    key = keys.release("shop", _go_live(platform_settings, fingerprint=champion.fingerprint))
+    store.delete(key)
+    if left is not None:
+        store.put_bytes(key, left)
+    _delete_champion(platform_settings, "alias")
+
+    with pytest.raises(EncoderError, match="though shop is live under a release that cannot be read"):
+        register_bootstrap(platform_settings)
+
+    assert _versions(platform_settings) == {"1": (champion.fingerprint, [])}
 
 
 def test_a_live_catalog_that_brings_its_vectors_is_no_promotion(platform_settings: Settings) -> None:

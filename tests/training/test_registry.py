@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import mlflow
@@ -12,13 +19,27 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from training.bootstrap import ENCODER_FOLDER
-from training.registry import MODEL_NAME, register_bootstrap, resolve_champion, resolve_version
+from training.registry import MODEL_NAME, register_bootstrap, registry_client, resolve_champion, resolve_version
+from training.registry_experiment import ensure_experiment
 from vitrine.connections import open_object_store
 from vitrine.encoder import fetch_encoder, load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published
 from vitrine.errors import EncoderError
+from vitrine.scratch import scratch_parent, sweep_scratch
 from vitrine.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+_HOLD_AT_UPLOAD = """
+import sys, time
+from mlflow import MlflowClient
+from training.__main__ import main
+def hold(*_):
+    print("uploading", flush=True)
+    time.sleep(3600)
+MlflowClient.log_model_artifacts = hold
+sys.exit(main(["register-bootstrap"]))
+"""
 
 
 def client_of(settings: Settings) -> mlflow.MlflowClient:
@@ -37,9 +58,8 @@ def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def log_elsewhere(settings: Settings, folder: Path, **tags: str) -> str:
     """Registers a folder the way another team would: plain artifacts, no tags of ours."""
-    mlflow.set_tracking_uri(settings.mlflow_tracking_uri)
     client = client_of(settings)
-    run = client.create_run(mlflow.set_experiment("elsewhere").experiment_id)
+    run = client.create_run(ensure_experiment(client, "elsewhere"))
     client.log_artifacts(run.info.run_id, str(folder), "tuned")
     client.set_terminated(run.info.run_id)
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
@@ -80,13 +100,81 @@ def test_a_version_is_found_by_number_alias_and_fingerprint(registry_settings: S
 def test_what_is_logged_holds_no_pickle_and_answers_by_its_signature(registry_settings: Settings) -> None:
     version = register_bootstrap(registry_settings)
 
-    local = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version.version}"))
+    with registry_client(registry_settings):
+        local = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version.version}"))
     served = mlflow.pyfunc.load_model(str(local))
 
     assert not [path.name for path in local.rglob("*") if path.suffix in {".pkl", ".bin", ".pt"}]
     assert served.metadata.signature is not None
     embeddings = served.predict([{"text": "a red dress"}])
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-4)
+
+
+def test_a_registration_leaves_the_process_as_it_was(
+    registry_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+
+    def state() -> object:
+        named = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+        return named, mlflow.get_tracking_uri(), mlflow.get_registry_uri(), tempfile.gettempdir()
+
+    before = state()
+
+    register_bootstrap(registry_settings)
+
+    assert state() == before
+    assert mlflow.tracking.fluent._active_experiment_id is None
+    client = client_of(registry_settings)
+    [run] = client.search_runs([ensure_experiment(client)], max_results=1)
+    [model] = client.search_logged_models([run.info.experiment_id], max_results=1)
+    assert model.source_run_id == run.info.run_id
+
+
+def test_a_registration_killed_as_it_uploads_leaves_nothing_outside_of_the_state_folder(
+    registry_settings: Settings, tmp_path: Path
+) -> None:
+    outside = tmp_path / "tmp"
+    outside.mkdir()
+    register_bootstrap(registry_settings)  # is published then: the conversion is another matter
+    client_of(registry_settings).delete_registered_model(MODEL_NAME)
+    environment = {**os.environ, **registry_settings.to_environment(), "TMPDIR": str(outside)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLD_AT_UPLOAD], cwd=ROOT, env=environment, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"uploading\n"
+
+    process.kill()
+    process.wait(timeout=300)
+    scratch = scratch_parent(registry_settings.state_dir)
+    left = {path.name for path in scratch.rglob("*.safetensors")}
+    sweep_scratch(registry_settings)
+
+    assert process.returncode == -signal.SIGKILL
+    assert "model.safetensors" in left
+    assert [*outside.iterdir(), *scratch.iterdir()] == []
+
+
+def test_of_racing_makers_of_an_experiment_all_get_the_same(registry_settings: Settings) -> None:
+    client, name = client_of(registry_settings), f"race-{uuid.uuid4().hex}"
+
+    with ThreadPoolExecutor(6) as pool:
+        found = set(pool.map(lambda _: ensure_experiment(client, name), range(6)))
+
+    assert found == {client.get_experiment_by_name(name).experiment_id}
+
+
+def test_a_deleted_experiment_is_named_with_the_way_to_restore_it(registry_settings: Settings) -> None:
+    client, name = client_of(registry_settings), f"deleted-{uuid.uuid4().hex}"
+    number = ensure_experiment(client, name)
+    client.delete_experiment(number)
+
+    with pytest.raises(EncoderError, match=rf"experiment {name} was deleted.*restore --experiment-id {number}\)"):
+        ensure_experiment(client, name)
+
+    client.restore_experiment(number)
+    assert ensure_experiment(client, name) == number
 
 
 def test_a_registration_killed_before_its_alias_is_finished_by_the_next(registry_settings: Settings) -> None:

@@ -158,6 +158,18 @@ def test_promoting_what_is_older_than_the_head_pins_and_says_why(ledger: Ledger,
         _activate(ledger, catalog_id, release="r-2", head=2, generation=2)
 
 
+def test_promoting_what_a_rebuilt_ledger_never_saw_offered_pins(ledger: Ledger, catalog_id: str) -> None:
+    ledger.releases.offer(catalog_id=catalog_id, release_id="r-new", head_sequence=1)
+    _activate(ledger, catalog_id, release="r-new", head=1, generation=0, action="promote")
+    is_newest_pinned = ledger.releases.live(catalog_id).pinned
+
+    _activate(ledger, catalog_id, release="r-old", head=1, generation=1, action="promote")
+
+    live = ledger.releases.live(catalog_id)
+    assert (is_newest_pinned, live.pinned) == (False, True)
+    assert live.pin_reason == "promoted by hand though r-new was built later from the same head 1"
+
+
 def test_promoting_what_is_as_new_as_the_head_unpins(ledger: Ledger, catalog_id: str) -> None:
     _activate(ledger, catalog_id, release="r-1", head=1, generation=0)
     _move_head(ledger, catalog_id, days=2)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select
+import datetime
+
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from vitrine.ledger import tables
 from vitrine.ledger.promotions import latest_of
+
+_LONG_AGO: ColumnElement[datetime.datetime] = literal_column("timestamptz '-infinity'")
 
 
 def what_is_newer(
@@ -14,8 +18,9 @@ def what_is_newer(
     """Says what is newer than a release, or None when it is as new as the head.
 
     Newer is a head that has moved on, whether or not its build has ended; a release that was offered later from the
-    same head, unless its gate refused it; and an encoder under which the catalog is being built. The caller holds the
-    catalog's live pointer, so that what is offered meanwhile is offered after the decision.
+    same head, unless its gate refused it; and an encoder under which the catalog is being built. A release that this
+    ledger never saw offered, since it was rebuilt, is older than all that it saw. The caller holds the catalog's live
+    pointer, so that what is offered meanwhile is offered after the decision.
 
     Args:
         connection: in the transition's transaction.
@@ -32,7 +37,7 @@ def what_is_newer(
         select(table.c.release_id)
         .where((table.c.catalog_id == catalog_id) & (table.c.release_id != release_id))
         .where((table.c.head_sequence == head_sequence) & (table.c.state != "refused"))
-        .where(table.c.offered_at > own.scalar_subquery())
+        .where(table.c.offered_at > func.coalesce(own.scalar_subquery(), _LONG_AGO))
         .order_by(table.c.offered_at.desc())
         .limit(1)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vitrine.contracts.releases import Release
-from vitrine.errors import ReleaseError
+from vitrine.errors import ContractError, ReleaseError
 from vitrine.ledger import Ledger
 from vitrine.releases.activation import read_release
 from vitrine.storage import ObjectStore
@@ -42,14 +42,18 @@ def live_before(object_store: ObjectStore, ledger: Ledger, *, catalog_id: str, f
     return None
 
 
-def live_encoders(object_store: ObjectStore, ledger: Ledger) -> dict[str, Release]:
-    """Returns the live release of each catalog that is searched with an encoder; catalogs of vectors have none."""
-    found = {}
+def live_encoders(object_store: ObjectStore, ledger: Ledger) -> dict[str, Release | None]:
+    """Returns the live release of each catalog that is searched with an encoder; catalogs of vectors have none.
+
+    A release that cannot be read is None: its catalog went live, and nothing says that it was with vectors.
+    """
+    found: dict[str, Release | None] = {}
     for catalog_id, pointer in sorted(ledger.releases.all_live().items()):
         try:
             release = read_release(object_store, catalog_id, pointer.release_id)
-        except ReleaseError:
-            continue  # its objects are gone, or are another platform's
+        except (ReleaseError, ContractError):
+            found[catalog_id] = None
+            continue
         if release.space == "encoder":
             found[catalog_id] = release
     return found
