@@ -16,7 +16,7 @@ from vitrine.contracts.releases import IndexVersion, ItemTable
 from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.heads import HeadReader
-from vitrine.identity import content_id
+from vitrine.identity import attempt_id, content_id
 from vitrine.provenance import describe_run, put_provenance
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
@@ -66,6 +66,7 @@ def build_item_table(
             return item_table_id
         (folder / "table").mkdir()
         groups, names = staged.write(folder / "table", near_duplicate_distance=distance)
+        attempt = attempt_id()
         manifest = ItemTable(
             item_table_id=item_table_id,
             catalog_id=catalog_id,
@@ -83,15 +84,23 @@ def build_item_table(
                 )
                 for name in names
             ),
+            attempt_id=attempt,
         )
-        prefix = keys.item_table_prefix(catalog_id, item_table_id)
-        # One head written twice gives the same bytes, so attempts that race write the same objects.
+        # Another SQLite writes equal rows as other bytes.
+        files_prefix = keys.item_table_files_prefix(catalog_id, item_table_id, attempt_id=attempt)
         for name in names:
-            object_store.put_file(f"{prefix}/{name}", folder / "table" / name)
+            object_store.put_file(f"{files_prefix}/{name}", folder / "table" / name)
+
+    def is_whole(document: bytes) -> bool:
+        table = ItemTable.from_bytes(document)
+        within = keys.item_table_files_prefix(catalog_id, item_table_id, attempt_id=table.attempt_id)
+        return all(object_store.exists(f"{within}/{file.name}") for file in table.files)
+
+    prefix = keys.item_table_prefix(catalog_id, item_table_id)
     with closing(open_ledger(settings)) as ledger:
         put_provenance(object_store, ledger, prefix, describe_run(provenance))
         # The head that it was made at stands in it and in no id.
-        put_once(object_store, ledger, f"{prefix}/manifest.json", manifest.to_bytes())
+        put_once(object_store, ledger, f"{prefix}/manifest.json", manifest.to_bytes(), is_whole=is_whole)
     print(
         f"{catalog_id}: item table {item_table_id}, {manifest.items:,} items, "
         f"{groups['image']:,} pictures and {groups['product']:,} products among them",

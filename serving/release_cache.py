@@ -69,10 +69,11 @@ class ReleaseCache:
         index = IndexVersion.from_bytes(object_store.get_bytes(f"{index_prefix}/{MANIFEST_FILE}"))
         items = ItemTable.from_bytes(object_store.get_bytes(f"{items_prefix}/{MANIFEST_FILE}"))
         _check_parts(catalog_id, release_id, release, index, items)
+        files_prefix = keys.item_table_files_prefix(catalog_id, release.item_table_id, attempt_id=items.attempt_id)
         with self._claim(self._paths(release)):
             for folder, prefix, manifest, files in (
                 (self._index_folder(release), index_prefix, index, index.files),
-                (self._items_folder(release), items_prefix, items, items.files),
+                (self._items_folder(release), files_prefix, items, items.files),
             ):
                 with self._alone(folder, object_store):
                     for partial in folder.rglob(".*.partial*"):  # of a process that was killed

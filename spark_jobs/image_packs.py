@@ -1,4 +1,4 @@
-"""Packs: accepted image bytes by SHA-256 in Parquet objects that are named by their content.
+"""Packs: accepted image bytes by SHA-256 in Parquet objects that are named by their content and its row groups.
 
 A pack's rows are in order of their SHA-256. The bytes stand in the object as they are, uncompressed and in one piece,
 so that one range read serves a picture and a row group is what embedding reads at a time.
@@ -20,6 +20,8 @@ from vitrine.storage import ObjectStore, keys
 PACK_SCHEMA = pa.schema(
     [pa.field("image_sha256", pa.string(), nullable=False), pa.field("image_bytes", pa.binary(), nullable=False)]
 )
+
+_UNNAMED_ROWS = 256  # in a row group: an id holds the hashes alone where this makes as many groups
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def store_pack(
         ObjectCorruptError: bytes differ from what was profiled, or the pack that stands from its name.
     """
     shas = [image.image_sha256 for image in images]
-    pack_id = content_id("pack", shas)
+    pack_id = pack_name(shas, rows_per_group=rows_per_group)
     key = keys.image_pack(catalog_id, pack_id)
     if store.exists(key):
         # Its layout, and not that of this version of pyarrow, says where the bytes begin.
@@ -89,9 +91,17 @@ def store_pack(
     return locations
 
 
+def pack_name(shas: Sequence[str], *, rows_per_group: int) -> str:
+    """Returns the id of a pack: other row groups are other bytes and offsets, and so another pack."""
+    groups = _group_count(len(shas), rows_per_group)
+    if groups == _group_count(len(shas), _UNNAMED_ROWS):
+        return content_id("pack", shas)
+    return content_id("pack", {"images": shas, "row_groups": groups})
+
+
 def pack_bytes(shas: Sequence[str], contents: Sequence[bytes], *, rows_per_group: int) -> bytes:
     """Returns a pack; its row groups are of equal size, give or take one, so that no unit of embedding is tiny."""
-    groups = -(-len(shas) // rows_per_group)
+    groups = _group_count(len(shas), rows_per_group)
     stream = io.BytesIO()
     # No statistics: they would repeat whole images in the footer. Pages are plain, so the bytes stand as they are.
     with pq.ParquetWriter(
@@ -133,6 +143,10 @@ def locate_images(data: bytes, *, pack_id: str, expected: Sequence[str]) -> list
     if [location.image_sha256 for location in locations] != list(expected):
         raise ObjectCorruptError(f"pack {pack_id} holds other images than its name; delete it and run again")
     return locations
+
+
+def _group_count(images: int, rows_per_group: int) -> int:
+    return -(-images // rows_per_group)
 
 
 def _verified(image: PackedImage, content: bytes) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from vitrine.errors import ObjectMissingError
 from vitrine.identity import attempt_id
-from vitrine.ledger import Ledger
+from vitrine.ledger import CommittedAttempt, Ledger
 from vitrine.storage import ObjectStore
 
 _SCOPE = "document"
@@ -33,7 +33,7 @@ def put_once(
         object_store, ledger: of the platform.
         key, data: the document.
         is_whole: whether the files are there that a committed document names; where they were collected as garbage
-            together with the document, `data` stands in its place.
+            together with the document, that of the first writer who finds it so is committed in its place.
 
     Raises:
         LedgerError: the ledger cannot be reached; nothing was written.
@@ -43,14 +43,15 @@ def put_once(
         return object_store.get_bytes(key)
     except ObjectMissingError:
         pass
-    standing = ledger.attempts.commit(
-        scope=_SCOPE,
-        key=f"{object_store.bucket}/{key}",
-        attempt_id=attempt_id(),
-        result={"text": data.decode("utf-8")},
-    )
-    winner = str(standing.result["text"]).encode()
-    if not is_whole(winner):
-        winner = data
-    object_store.put_bytes(key, winner)
-    return winner
+    committed, attempt, result = f"{object_store.bucket}/{key}", attempt_id(), {"text": data.decode("utf-8")}
+    standing = ledger.attempts.commit(scope=_SCOPE, key=committed, attempt_id=attempt, result=result)
+    while standing.attempt_id != attempt and not is_whole(_text(standing)):
+        standing = ledger.attempts.replace(
+            scope=_SCOPE, key=committed, replaced=standing.attempt_id, attempt_id=attempt, result=result
+        )
+    object_store.put_bytes(key, _text(standing))
+    return _text(standing)
+
+
+def _text(document: CommittedAttempt) -> bytes:
+    return str(document.result["text"]).encode()

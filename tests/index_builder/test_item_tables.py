@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,10 +18,11 @@ from index_builder.builds import build_index_version, find_index_version
 from index_builder.candidates import publish_candidate
 from index_builder.heads import resolve_head
 from index_builder.item_tables import build_item_table, find_item_table
+from index_builder.staged_head import StagedHead
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
 from vitrine.contracts.releases import Release
 from vitrine.errors import ContractError, RequestError
-from vitrine.item_table import ItemTable
+from vitrine.item_table import ITEMS_FILE, ItemTable
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
@@ -151,6 +154,33 @@ def test_of_builds_of_one_table_that_race_the_later_one_changes_nothing(
     assert {name: catalog.object_store.get_bytes(name) for name in before} == before
 
 
+def test_a_loser_with_another_sqlite_leaves_the_winners_files_as_they_are(
+    settings: Settings, catalog: SyntheticCatalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _deliver(catalog, make_items(20))
+    embedding_set_id, index_version, item_table_id = _build(settings, catalog)
+    written = StagedHead.write
+
+    def write_otherwise(self: StagedHead, folder: Path, **options: int) -> object:
+        made = written(self, folder, **options)
+        with closing(sqlite3.connect(folder / ITEMS_FILE)) as database:
+            database.execute("PRAGMA user_version = 7")
+        return made
+
+    with monkeypatch.context() as racing:
+        racing.setattr(StagedHead, "write", write_otherwise)
+        racing.setattr(item_tables, "find_item_table", lambda *_: None)  # it asked before the first one was done
+        again = build_item_table(
+            settings,
+            catalog_id=catalog.catalog_id,
+            embedding_set_id=embedding_set_id,
+            index_version=index_version,
+        )
+
+    assert again == item_table_id
+    assert _open(catalog, item_table_id, tmp_path).items_count == 20  # compares each file with its SHA-256
+
+
 def test_a_candidate_is_offered_at_the_head_it_was_built_at(
     settings: Settings, catalog: SyntheticCatalog, ledger: Ledger
 ) -> None:
@@ -242,7 +272,7 @@ def _index_ids(catalog: SyntheticCatalog, index_version: str) -> list[str]:
 def _open(catalog: SyntheticCatalog, item_table_id: str, folder: Path) -> ItemTable:
     manifest = find_item_table(catalog.object_store, catalog.catalog_id, item_table_id)
     assert manifest is not None
-    prefix = keys.item_table_prefix(catalog.catalog_id, item_table_id)
+    prefix = keys.item_table_files_prefix(catalog.catalog_id, item_table_id, attempt_id=manifest.attempt_id)
     for file in manifest.files:
         catalog.object_store.get_file(f"{prefix}/{file.name}", folder / file.name, sha256=file.sha256)
     return ItemTable.open(folder, manifest)

@@ -7,10 +7,11 @@ import io
 import pyarrow.parquet as pq
 import pytest
 
-from spark_jobs.image_packs import PackedImage, pack_bytes, plan_packs, store_pack
+from spark_jobs.image_packs import PackedImage, pack_bytes, pack_name, plan_packs, store_pack
 from tests.spark_jobs.delivered_folder import picture
 from vitrine.errors import ObjectCorruptError
-from vitrine.identity import sha256_hex
+from vitrine.identity import content_id, sha256_hex
+from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
 CONTENTS = {sha256_hex(data): data for data in (picture(seed) for seed in range(10))}
@@ -44,9 +45,32 @@ def test_row_groups_are_even_and_in_order_of_the_hashes(object_store: ObjectStor
 def test_a_pack_that_stands_is_read_and_no_image_is_fetched_again(object_store: ObjectStore) -> None:
     first = store(object_store)
 
-    again = store(object_store, rows_per_group=2, fetch=lambda wanted: pytest.fail("fetched again"))
+    again = store(object_store, fetch=lambda wanted: pytest.fail("fetched again"))
 
     assert again == first
+
+
+def test_of_profiles_that_race_under_two_layouts_each_finds_its_images(
+    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ObjectStore, "exists", lambda *_: False)  # each asked before the other one was done
+
+    found = [*store(object_store, rows_per_group=2), *store(object_store, rows_per_group=5), *store(object_store)]
+
+    for location in found:
+        key, content = keys.image_pack("demo", location.pack_id), CONTENTS[location.image_sha256]
+        assert object_store.get_bytes(key, start=location.image_offset, length=len(content)) == content
+        group = pq.ParquetFile(io.BytesIO(object_store.get_bytes(key))).read_row_group(location.row_group)
+        assert location.image_sha256 in group.column("image_sha256").to_pylist()
+
+
+def test_the_default_row_groups_enter_no_id() -> None:
+    shas = [f"{number:064x}" for number in range(300)]
+    default = Settings.model_fields["pack_rows"].default
+
+    assert pack_name(shas, rows_per_group=default) == content_id("pack", shas)
+    assert pack_name(shas, rows_per_group=299) == content_id("pack", shas)  # two groups of 150 as well
+    assert pack_name(shas, rows_per_group=300) != content_id("pack", shas)
 
 
 def test_bytes_that_differ_from_the_profile_are_refused_and_nothing_is_written(object_store: ObjectStore) -> None:

@@ -23,10 +23,11 @@ CODE = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "ser
 CONTENT = "the key hashes the bytes, or everything that they are made of"
 ATTEMPT = "the key holds an attempt of its own"
 COMMITTED = "the bytes are those that an insert in the ledger committed"
+RACED = "a test has two of them race whose bytes differ"
 LONE = "without a ledger there is one writer"
 REPORT = "for people: of two validations of one manifest either report is true, and what is there is kept"
 WRITERS = {
-    ("vitrine/write_once.py", "put_once"): COMMITTED,
+    ("vitrine/write_once.py", "put_once"): RACED,
     ("vitrine/ledger/database.py", "export_journal"): COMMITTED,
     ("vitrine/event_log.py", "put_event_part"): CONTENT,
     ("vitrine/encoder/publishing.py", "publish_encoder"): CONTENT,
@@ -34,7 +35,7 @@ WRITERS = {
     ("vitrine/releases/gate.py", "_write_report"): ATTEMPT,
     ("spark_jobs/profile_workers.py", "write_parts"): ATTEMPT,
     ("spark_jobs/embedding/blocks.py", "write_block"): ATTEMPT,
-    ("spark_jobs/image_packs.py", "store_pack"): CONTENT,
+    ("spark_jobs/image_packs.py", "store_pack"): RACED,
     ("spark_jobs/pack_listings.py", "write_listing"): CONTENT,
     ("spark_jobs/folder_images.py", "copy_file"): CONTENT,
     ("spark_jobs/validation/partition.py", "_write"): CONTENT,
@@ -53,8 +54,22 @@ WRITERS = {
     ("index_builder/builds/versions.py", "commit_index_version"): COMMITTED,
     ("index_builder/builds/plans.py", "_put"): CONTENT,
     ("index_builder/builds/assembly.py", "assemble_index"): ATTEMPT,
-    ("index_builder/item_tables.py", "build_item_table"): CONTENT,
+    ("index_builder/item_tables.py", "build_item_table"): RACED,
     ("index_builder/heads.py", "resolve_head"): CONTENT,
+}
+RACES = {
+    ("vitrine/write_once.py", "put_once"): (
+        "tests/vitrine/test_write_once.py",
+        "test_of_writers_that_race_to_replace_what_was_collected_one_wins",
+    ),
+    ("spark_jobs/image_packs.py", "store_pack"): (
+        "tests/spark_jobs/test_image_packs.py",
+        "test_of_profiles_that_race_under_two_layouts_each_finds_its_images",
+    ),
+    ("index_builder/item_tables.py", "build_item_table"): (
+        "tests/index_builder/test_item_tables.py",
+        "test_a_loser_with_another_sqlite_leaves_the_winners_files_as_they_are",
+    ),
 }
 
 
@@ -62,6 +77,15 @@ def test_every_writer_to_the_object_store_is_known_and_says_why_it_overwrites_no
     found = {(path, function) for folder in CODE for path, function in _writers(folder)}
 
     assert found == set(WRITERS), "a new writer: use put_once, or name what keeps it from overwriting"
+
+
+def test_a_writer_that_is_said_to_be_raced_has_its_test() -> None:
+    missing = [
+        name for name, (path, test) in RACES.items() if f"def {test}(" not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+
+    assert missing == []
+    assert {name for name, reason in WRITERS.items() if reason == RACED} == set(RACES)
 
 
 def test_provenance_is_written_by_one_function() -> None:
@@ -112,6 +136,30 @@ def test_what_was_collected_as_garbage_is_written_anew(
     )
 
     assert stood == object_store.get_bytes(key) == b"names its own"
+
+
+def test_of_writers_that_race_to_replace_what_was_collected_one_wins(
+    object_store: ObjectStore, ledger: Ledger, catalog_id: str
+) -> None:
+    key, writers, start = f"{catalog_id}/document.json", 8, threading.Barrier(8)
+    put_once(object_store, ledger, key, b"names files that are gone")
+    object_store.delete(key)
+
+    def write(number: int) -> bytes:
+        def is_whole(found: bytes) -> bool:
+            if found == b"names files that are gone":
+                start.wait()  # all of them find the same
+                return False
+            return True
+
+        return put_once(object_store, ledger, key, b"writer %d" % number, is_whole=is_whole)
+
+    with ThreadPoolExecutor(writers) as pool:
+        stood = set(pool.map(write, range(writers)))
+    object_store.delete(key)
+
+    assert len(stood) == 1
+    assert put_once(object_store, ledger, key, b"a later one") == stood.pop()
 
 
 def test_what_was_there_before_the_ledger_knew_it_stands(

@@ -67,6 +67,7 @@ class ItemTable(Document):
     columns: dict[str, Literal["category", "number", "boolean", "time"]]  # filterable columns and their kinds
     groups: dict[Literal["image", "product"], int] = Field(default_factory=dict)  # how many; none in tables of before
     files: tuple[StoredFile, ...]
+    attempt_id: str | None = None  # in whose folder the files lie; None in tables of before: beside the manifest
 
 
 class GoldenQuery(Document):

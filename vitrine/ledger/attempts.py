@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from vitrine.contracts.datasets import EmbeddingBlock
@@ -42,6 +42,19 @@ class Attempts:
         if standing is None:  # only a deletion by hand between the two statements can do this
             return self.commit(scope=scope, key=key, attempt_id=attempt_id, result=result)
         return standing
+
+    def replace(
+        self, *, scope: str, key: str, replaced: str, attempt_id: str, result: dict[str, Any]
+    ) -> CommittedAttempt:
+        """Puts an attempt in the place of the attempt `replaced`, unless another did first; returns what stands."""
+        table = tables.committed_attempts
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(table)
+                .where((table.c.scope == scope) & (table.c.key == key) & (table.c.attempt_id == replaced))
+                .values(attempt_id=attempt_id, result=result, committed_at=func.now())
+            )
+        return self.commit(scope=scope, key=key, attempt_id=attempt_id, result=result)
 
     def committed(self, *, scope: str, key: str) -> CommittedAttempt | None:
         """Returns the committed attempt, or None."""

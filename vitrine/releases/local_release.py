@@ -54,7 +54,8 @@ def open_release(object_store: ObjectStore, catalog_id: str, release_id: str, *,
     index_folder, items_folder = folder / release_id / "index", folder / release_id / "items"
     index_files = tuple(file for file in index_version.files if not file.name.startswith("rows/"))
     _download(object_store, keys.index_prefix(catalog_id, release.index_version), index_files, index_folder)
-    _download(object_store, keys.item_table_prefix(catalog_id, release.item_table_id), item_table.files, items_folder)
+    items_prefix = keys.item_table_files_prefix(catalog_id, release.item_table_id, attempt_id=item_table.attempt_id)
+    _download(object_store, items_prefix, item_table.files, items_folder)
     return LocalRelease(
         release=release,
         index_version=index_version,

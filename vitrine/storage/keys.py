@@ -64,8 +64,14 @@ def encoded_part_prefix(catalog_id: str, quantizer_id: str, part_id: str) -> str
 
 
 def item_table_prefix(catalog_id: str, item_table_id: str) -> str:
-    """`items.sqlite`, `columns/*.npy`, `groups/*.npy`, `manifest.json` last."""
+    """The files, below `<attempt_id>/`; `provenance.json`, `manifest.json` last."""
     return f"{catalog_id}/item_tables/{item_table_id}"
+
+
+def item_table_files_prefix(catalog_id: str, item_table_id: str, *, attempt_id: str | None) -> str:
+    """`items.sqlite`, `columns/*.npy`, `groups/*.npy`; without an attempt in a table of before."""
+    prefix = item_table_prefix(catalog_id, item_table_id)
+    return prefix if attempt_id is None else f"{prefix}/{attempt_id}"
 
 
 def release(catalog_id: str, release_id: str) -> str:
