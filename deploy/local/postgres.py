@@ -134,7 +134,7 @@ def is_ready(layout: Layout, credentials: Credentials) -> bool:
     """Tells whether the server answers within some seconds."""
     try:
         _connect(layout, credentials, timeout_s=_PROBE_S).close()
-    except psycopg2.OperationalError:
+    except psycopg2.Error:
         return False
     return True
 

@@ -20,6 +20,10 @@ from vitrine.errors import LedgerError
 from vitrine.ledger import LivePointer
 
 _COLOURS = {"ready": "green", "stopped": "dim", "gave up": "bold red", "not answering": "red", "suspended": "red"}
+_RELEASE_FIELDS = {
+    "release_id", "slot", "activated_at", "index_version", "items", "dimension", "recall_at_10", "encoder_version",
+    "encoder_fingerprint",
+}  # fmt: skip
 
 
 def print_catalog(configuration: Configuration, catalog_id: str, state: CatalogState, console: Console) -> None:
@@ -177,7 +181,7 @@ def live_release(configuration: Configuration, catalog_id: str) -> dict[str, Any
         body = get_json(f"{configuration.search_url}/v1/release?catalog={catalog_id}")
     except (OSError, ValueError):
         return None
-    return body if isinstance(body, dict) else None
+    return body if isinstance(body, dict) and body.keys() >= _RELEASE_FIELDS else None
 
 
 def _live_pointers(configuration: Configuration) -> dict[str, LivePointer]:
