@@ -26,6 +26,7 @@ from deploy.local.mlflow_api import MlflowError
 from deploy.local.mlflow_artifacts import take_over_artifacts
 from deploy.local.probes import is_port_taken
 from deploy.local.promotion_webhook import register_webhook
+from deploy.local.records import is_unreadable
 from deploy.local.services import Service
 from deploy.local.supervisor import Record, ServiceError
 from vitrine.connections import open_ledger
@@ -56,7 +57,7 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
             if records[name].specification != supervisor.specification(wanted[name], configuration)
         }
         _check_own_ports(wanted.values())
-        _clear_away(configuration, [wanted[name] for name in wanted if name in dead], records)
+        _clear_away(configuration, [wanted[name] for name in wanted if name in dead], records, report)
         _check_ports(configuration, [wanted[name] for name in wanted if name in dead | changed], records)
         write_env_file(configuration)
         sweep_scratch(configuration.settings)
@@ -87,6 +88,8 @@ def down(layout: Layout, report: Report = print) -> None:
         records = list(supervisor.read_records(layout).values())
         ended = _stop_in_order(layout, mark, records, report)
         strays = supervisor.stop_strays(layout, mark)
+        for path in layout.records.glob("*.json"):  # what is left cannot be read
+            path.unlink()
         if strays:
             report(f"ended {strays} processes that were left over")
         if not records and not strays:
@@ -97,13 +100,20 @@ def down(layout: Layout, report: Report = print) -> None:
         postgres.remove_short_socket_dir(layout)
 
 
-def _clear_away(configuration: Configuration, starting: list[Service], records: Mapping[str, Record]) -> None:
+def _clear_away(
+    configuration: Configuration, starting: list[Service], records: Mapping[str, Record], report: Report
+) -> None:
     """Ends what dead services have left, which would hold their ports."""
+    layout = configuration.layout
     for service in starting:
         if service.name in records:
             clear_away(service, records[service.name], configuration)
-        else:
-            supervisor.stop_unrecorded(configuration.layout, configuration.credentials.mark, service.name)
+            continue
+        ended = supervisor.stop_unrecorded(layout, configuration.credentials.mark, service.name)
+        if is_unreadable(layout, service.name):
+            report(f"the record of {service.name} cannot be read; {ended} processes that bear its mark were ended")
+        if service.name == "postgres":
+            postgres.remove_stale_locks(layout)
 
 
 def _check_own_ports(wanted: Iterable[Service]) -> None:

@@ -21,7 +21,7 @@ def is_up(layout: Layout) -> bool:
     """Tells whether a person wants the services to run."""
     try:
         return layout.wish.read_text(encoding="utf-8") == _UP
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
