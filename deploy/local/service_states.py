@@ -120,11 +120,11 @@ def _replaced_workers(configuration: Configuration) -> str:
 
 
 def _of_a_running(service: Service, record: Record, found: set[ProcessIdentity]) -> tuple[str, str]:
-    if not processes.suspended([record.leader]) and service.is_ready(record.started_at):
-        return "ready", ""
-    if held := processes.suspended(found):
+    if held := processes.suspended(found):  # also a child that the answer of the others does not need
         pids = ", ".join(str(identity.pid) for identity in held)
         return "suspended", f"a signal (SIGSTOP) holds process {pids}"
+    if service.is_ready(record.started_at):
+        return "ready", ""
     age_s = time.time() - record.started_at
     return "starting" if age_s < _STARTING_S else "not answering", f"started {age_s:,.0f} s ago"
 
