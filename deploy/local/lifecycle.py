@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from importlib.metadata import version
+from signal import SIGCONT
 
 from deploy.local import postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS, Configuration, configure, write_env_file
@@ -46,7 +47,7 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
         ServiceError: a service did not become ready; those that did keep running.
     """
     layout.make()
-    with wish.alone(layout, report):
+    with wish.alone(layout, report, while_waiting=partial(_let_keepers_go_on, layout)):
         configuration = configure(layout, environment)
         wanted = {service.name: service for service in services.all_services(configuration)}
         records = supervisor.read_records(layout)
@@ -82,7 +83,7 @@ def down(layout: Layout, report: Report = print) -> None:
     if not layout.secrets_file.exists():
         report("nothing was started here")
         return
-    with wish.alone(layout, report):
+    with wish.alone(layout, report, while_waiting=partial(_let_keepers_go_on, layout)):
         wish.write_down(layout)
         mark = load_or_generate(layout).mark
         records = list(supervisor.read_records(layout).values())
@@ -98,6 +99,12 @@ def down(layout: Layout, report: Report = print) -> None:
             report(f"{ended} processes had to be killed")
         forget_histories(layout)
         postgres.remove_short_socket_dir(layout)
+
+
+def _let_keepers_go_on(layout: Layout) -> None:
+    """Resumes keepers that a signal has suspended: one that was restarting something would be waited for, for ever."""
+    records = (supervisor.read_record(layout, name) for name in services.KEEPERS)
+    processes.send(processes.suspended(record.leader for record in records if record is not None), SIGCONT)
 
 
 def _clear_away(
