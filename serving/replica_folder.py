@@ -175,8 +175,8 @@ class ReplicaFolder:
         return _read(self._plan, Plan)
 
     def write_plan(self, plan: Plan) -> None:
-        """Replaces the plan."""
-        _write(self._plan, plan)
+        """Replaces the plan; what it was is still there when the power fails meanwhile."""
+        _write(self._plan, plan, durably=True)
 
     def plan_stamp(self) -> tuple[int, int] | None:
         """Returns what changes whenever the plan was replaced."""
@@ -258,7 +258,11 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _write(path: Path, document: Document) -> None:
+def _write(path: Path, document: Document, *, durably: bool = False) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_bytes(document.to_bytes())
+    with scratch.open("wb") as file:
+        file.write(document.to_bytes())
+        if durably:  # a rename may reach the disk before what was written does
+            file.flush()
+            os.fsync(file.fileno())
     scratch.replace(path)

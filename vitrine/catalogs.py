@@ -209,7 +209,10 @@ def _with_space(path: Path, declared: Catalog, catalog: Catalog) -> str:
 
 def _write(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
+    with scratch.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # a rename may reach the disk before what was written does
     scratch.replace(path)
 
 

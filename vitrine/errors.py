@@ -10,7 +10,7 @@
     │   ├── UncoveredHeadError     the head has items that are not embedded under an encoder
     │   ├── SpaceMixError          vectors of two embedding spaces would meet in one catalog
     │   └── RequestError           a client's request is wrong: carries an HTTP status
-    ├── DecodersBusyError          no decoder process is free for a picture, or one did not start
+    ├── DecodersBusyError          no decoder process is free for a picture, starts, or is let work
     ├── StorageError               the object store failed, or an object is not there
     │   ├── ObjectMissingError
     │   ├── ObjectChangedError     an object of somebody else's is not the one that was listed
@@ -97,7 +97,7 @@ class RequestError(ContractError):
 
 
 class DecodersBusyError(VitrineError):
-    """No decoder process is free, or one did not start, which says nothing about the picture."""
+    """No decoder process is free, starts, or is let work by the machine, which says nothing about the picture."""
 
 
 class StorageError(VitrineError):

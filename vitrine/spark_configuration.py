@@ -6,6 +6,7 @@ every user of a machine can read those. Nothing here imports Spark.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 from vitrine import errors
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # What a Python worker raised, as Spark quotes it: the last line of its traceback.
@@ -103,7 +106,7 @@ def spark_secret(settings: Settings) -> str | None:
 def open_context(
     pyspark: ModuleType, *, master: str, name: str, configuration: Mapping[str, str], secret: str | None
 ) -> None:
-    """Starts Spark; `SparkSession.builder.getOrCreate()` then finds it.
+    """Starts Spark; `SparkSession.builder.getOrCreate()` then finds it. Warns of a standalone cluster without a secret.
 
     PySpark writes what it knows before its JVM runs on the command line of that JVM, so the secret comes after.
 
@@ -119,6 +122,13 @@ def open_context(
     known = pyspark.SparkConf().setAll(shown)
     if secret is not None and not is_local(master):
         known.set("spark.authenticate.secret", secret)
+    if master.startswith("spark://") and known.get("spark.authenticate", "false") != "true":
+        log.warning(
+            "%s: nobody who connects to this cluster's jobs has to prove anything: whoever reaches their ports can "
+            "read what they send and run code in them; set spark.authenticate in the cluster's spark-defaults.conf, "
+            "and its secret as VITRINE_SPARK_SECRET",
+            master,
+        )
     pyspark.SparkContext.getOrCreate(conf=known)
 
 

@@ -182,7 +182,7 @@ class AirflowApi:
             return None
         if answer.is_error:
             raise AirflowError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:800]}")
-        return answer.json() if answer.content else None
+        return _json(answer) if answer.content else None
 
     def _authorize(self) -> None:
         answer = self._http.post("/auth/token", json=self._login)
@@ -191,7 +191,19 @@ class AirflowApi:
                 f"Airflow at {self._url} refused the login of {self._login['username']!r}: {answer.status_code}; "
                 "is it the Airflow of another checkout?"
             )
-        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._http.headers["Authorization"] = f"Bearer {_json(answer)['access_token']}"
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise AirflowError(
+            f"{answer.request.method} {answer.url}: expected a JSON object, found {answer.text[:200]!r}; is it Airflow?"
+        )
+    return body
 
 
 def _run_path(run: DagRun) -> str:

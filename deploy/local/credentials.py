@@ -58,6 +58,8 @@ def load_or_generate(layout: Layout) -> Credentials:
     if layout.secrets_file.exists():
         try:
             known = json.loads(layout.secrets_file.read_text(encoding="utf-8"))
+            if not isinstance(known, dict):
+                raise ValueError(f"expected an object, found {type(known).__name__}")
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"{layout.secrets_file} cannot be read as JSON: {error}; restore it, or remove {layout.state_dir} "

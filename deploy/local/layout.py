@@ -132,10 +132,12 @@ class Layout:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, whole or not at all."""
+    """Writes a file that only its owner can read, whole or not at all, also when the power fails."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         os.fchmod(handle, 0o600)
         file.write(text)
+        file.flush()
+        os.fsync(handle)  # a rename may reach the disk before what was written does
     scratch.replace(path)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from importlib.metadata import version
+from signal import SIGCONT
 
 from deploy.local import postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS, Configuration, configure, write_env_file
@@ -26,6 +27,7 @@ from deploy.local.mlflow_api import MlflowError
 from deploy.local.mlflow_artifacts import take_over_artifacts
 from deploy.local.probes import is_port_taken
 from deploy.local.promotion_webhook import register_webhook
+from deploy.local.records import is_unreadable
 from deploy.local.services import Service
 from deploy.local.supervisor import Record, ServiceError
 from serving.replica_folder import ReplicaFolder
@@ -46,7 +48,7 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
         ServiceError: a service did not become ready; those that did keep running.
     """
     layout.make()
-    with wish.alone(layout, report):
+    with wish.alone(layout, report, while_waiting=partial(_let_keepers_go_on, layout)):
         configuration = configure(layout, environment)
         wanted = {service.name: service for service in services.all_services(configuration)}
         records = supervisor.read_records(layout)
@@ -57,7 +59,7 @@ def up(layout: Layout, environment: Mapping[str, str], report: Report = print) -
             if records[name].specification != supervisor.specification(wanted[name], configuration)
         }
         _check_own_ports(wanted.values())
-        _clear_away(configuration, [wanted[name] for name in wanted if name in dead], records)
+        _clear_away(configuration, [wanted[name] for name in wanted if name in dead], records, report)
         _check_ports(configuration, [wanted[name] for name in wanted if name in dead | changed], records)
         write_env_file(configuration)
         sweep_scratch(configuration.settings)
@@ -84,12 +86,14 @@ def down(layout: Layout, report: Report = print) -> None:
     if not layout.secrets_file.exists():
         report("nothing was started here")
         return
-    with wish.alone(layout, report):
+    with wish.alone(layout, report, while_waiting=partial(_let_keepers_go_on, layout)):
         wish.write_down(layout)
         mark = load_or_generate(layout).mark
         records = list(supervisor.read_records(layout).values())
         ended = _stop_in_order(layout, mark, records, report)
         strays = supervisor.stop_strays(layout, mark)
+        for path in layout.records.glob("*.json"):  # what is left cannot be read
+            path.unlink()
         if strays:
             report(f"ended {strays} processes that were left over")
         if not records and not strays:
@@ -100,13 +104,26 @@ def down(layout: Layout, report: Report = print) -> None:
         postgres.remove_short_socket_dir(layout)
 
 
-def _clear_away(configuration: Configuration, starting: list[Service], records: Mapping[str, Record]) -> None:
+def _let_keepers_go_on(layout: Layout) -> None:
+    """Resumes keepers that a signal has suspended: one that was restarting something would be waited for, for ever."""
+    records = (supervisor.read_record(layout, name) for name in services.KEEPERS)
+    processes.send(processes.suspended(record.leader for record in records if record is not None), SIGCONT)
+
+
+def _clear_away(
+    configuration: Configuration, starting: list[Service], records: Mapping[str, Record], report: Report
+) -> None:
     """Ends what dead services have left, which would hold their ports."""
+    layout = configuration.layout
     for service in starting:
         if service.name in records:
             clear_away(service, records[service.name], configuration)
-        else:
-            supervisor.stop_unrecorded(configuration.layout, configuration.credentials.mark, service.name)
+            continue
+        ended = supervisor.stop_unrecorded(layout, configuration.credentials.mark, service.name)
+        if is_unreadable(layout, service.name):
+            report(f"the record of {service.name} cannot be read; {ended} processes that bear its mark were ended")
+        if service.name == "postgres":
+            postgres.remove_stale_locks(layout)
 
 
 def _check_own_ports(wanted: Iterable[Service]) -> None:

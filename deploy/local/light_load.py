@@ -13,9 +13,16 @@ from typing import Any
 
 import httpx
 
+from vitrine.errors import VitrineError
+
 RATE = 5.0  # requests a second
 _TEXTS = ("red dress", "a wooden chair", "blue bag with stripes", "black shoes")
 _TIMEOUT_S = 30.0
+_UNLIKE_SEARCH = (httpx.HTTPError, ValueError, KeyError, TypeError)  # no answer, or one of another program
+
+
+class LoadError(VitrineError):
+    """No queries could be made of what the search tier shows."""
 
 
 @dataclass
@@ -44,16 +51,22 @@ def fetch_queries(url: str, catalog_id: str, *, items: int = 8) -> list[dict[str
     """Returns queries of each kind, made from items that the live release shows.
 
     Raises:
-        httpx.HTTPError: the search tier does not answer.
+        LoadError: the search tier does not answer, or not as it should.
     """
-    with _client(url) as client:
-        shown = client.get("/v1/items", params={"catalog": catalog_id, "limit": items}).raise_for_status().json()
-        ids = [item["item_id"] for item in shown["items"]]
-        pictures = [
-            base64.b64encode(client.get(item["image_url"]).raise_for_status().content).decode()
-            for item in shown["items"]
-            if item["image_url"]
-        ]
+    try:
+        with _client(url) as client:
+            shown = client.get("/v1/items", params={"catalog": catalog_id, "limit": items}).raise_for_status().json()
+            ids = [item["item_id"] for item in shown["items"]]
+            pictures = [
+                base64.b64encode(client.get(item["image_url"]).raise_for_status().content).decode()
+                for item in shown["items"]
+                if item["image_url"]
+            ]
+    except _UNLIKE_SEARCH as error:
+        raise LoadError(
+            f"{url}: expected {items} items of catalog {catalog_id} with their pictures, found {type(error).__name__}: "
+            f"{error}; `make status` says whether the search tier runs"
+        ) from error
     return interleaved(
         [{"text": text} for text in _TEXTS],
         [{"item_id": item_id} for item_id in ids],
@@ -101,13 +114,12 @@ def _send(url: str, bodies: Sequence[dict[str, Any]], rate: float, report: LoadR
             due, sent = max(due, time.monotonic()) + 1 / rate, sent + 1
             try:
                 answer = client.post("/v1/search", json=bodies[sent % len(bodies)])
-            except httpx.HTTPError as error:
+                if answer.status_code == httpx.codes.OK:
+                    report.answers[answer.json()["release_id"]] += 1
+                else:
+                    report.failures.append(f"{answer.status_code}: {answer.text[:200]}")
+            except _UNLIKE_SEARCH as error:
                 report.failures.append(f"{type(error).__name__}: {error}")
-                continue
-            if answer.status_code == httpx.codes.OK:
-                report.answers[answer.json()["release_id"]] += 1
-            else:
-                report.failures.append(f"{answer.status_code}: {answer.text[:200]}")
 
 
 def _client(url: str) -> httpx.Client:

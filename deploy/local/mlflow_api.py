@@ -114,7 +114,19 @@ class MlflowApi:
             ) from error
         if answer.is_error:
             raise MlflowError(f"MLflow refused {method} {path}: {answer.status_code} {answer.text[:400]}")
-        return answer.json() if answer.content else None
+        return _json(answer) if answer.content else None
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise MlflowError(
+            f"{answer.request.method} {answer.url}: expected a JSON object, found {answer.text[:200]!r}; is it MLflow?"
+        )
+    return body
 
 
 def _webhook(body: dict[str, Any]) -> Webhook:

@@ -30,6 +30,7 @@ DATABASES = ("airflow", "mlflow", "vitrine")
 _FIRST_ROLE = "vitrine"  # owned all three until they were separated
 # sun_path of a Unix socket holds 107 bytes and a closing zero.
 SOCKET_PATH_LIMIT = 107
+_SHORT_PARENT, _SHORT_PREFIX = Path("/tmp"), "vitrine-"  # noqa: S108 - mkdtemp closes what it makes there
 _SOCKET_NAME = ".s.PGSQL.5432"
 _VERSION = "pginstall18"
 _PROBE_S = 5
@@ -41,24 +42,21 @@ def socket_dir(layout: Layout) -> Path:
     if len(os.fsencode(preferred / _SOCKET_NAME)) <= SOCKET_PATH_LIMIT:
         _make_owned(preferred)
         return preferred
-    note = layout.postgres / "socket_dir"
-    if note.exists():
-        noted = Path(note.read_text(encoding="utf-8"))
-        if noted.is_dir() and not noted.is_symlink() and noted.stat().st_uid == _owner_uid():
-            return noted
+    noted = _noted_socket_dir(layout)
+    if noted is not None and noted.is_dir() and not noted.is_symlink() and noted.stat().st_uid == _owner_uid():
+        return noted
     layout.postgres.mkdir(exist_ok=True, mode=0o700)
-    made = Path(tempfile.mkdtemp(prefix="vitrine-", dir="/tmp"))  # mode 0700
+    made = Path(tempfile.mkdtemp(prefix=_SHORT_PREFIX, dir=_SHORT_PARENT))  # mode 0700
     _make_owned(made)
-    write_private(note, str(made))
+    write_private(_socket_note(layout), str(made))
     return made
 
 
 def remove_short_socket_dir(layout: Layout) -> None:
     """Removes the folder under /tmp, if one was made; the server has ended."""
-    note = layout.postgres / "socket_dir"
-    if note.exists():
-        shutil.rmtree(Path(note.read_text(encoding="utf-8")), ignore_errors=True)
-        note.unlink()
+    if (noted := _noted_socket_dir(layout)) is not None:
+        shutil.rmtree(noted, ignore_errors=True)
+    _socket_note(layout).unlink(missing_ok=True)
 
 
 def database_url(layout: Layout, credentials: Credentials, database: str) -> str:
@@ -134,7 +132,7 @@ def is_ready(layout: Layout, credentials: Credentials) -> bool:
     """Tells whether the server answers within some seconds."""
     try:
         _connect(layout, credentials, timeout_s=_PROBE_S).close()
-    except psycopg2.OperationalError:
+    except psycopg2.Error:
         return False
     return True
 
@@ -156,6 +154,19 @@ def make_databases(layout: Layout, credentials: Credentials) -> None:
                 _hand_over(layout, credentials, database)
                 cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(role, role))
             cursor.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(role))
+
+
+def _socket_note(layout: Layout) -> Path:
+    return layout.postgres / "socket_dir"
+
+
+def _noted_socket_dir(layout: Layout) -> Path | None:
+    """The folder under /tmp that was made once; a note of anything else, of nothing after all, names no folder."""
+    try:
+        noted = Path(_socket_note(layout).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return noted if noted.parent == _SHORT_PARENT and noted.name.startswith(_SHORT_PREFIX) else None
 
 
 def _hand_over(layout: Layout, credentials: Credentials, database: str) -> None:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import datetime
+from http.client import HTTPException
 from typing import Any
 
 Probe = Callable[[], bool]
@@ -24,7 +25,7 @@ def answers_http(url: str, *, refusals_count: bool = False) -> bool:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as error:
         return refusals_count and 400 <= error.code < 500
-    except (OSError, ValueError):
+    except (OSError, HTTPException, ValueError):
         return False
 
 
@@ -34,14 +35,11 @@ def airflow_component_beats(airflow_url: str, component: str, *, since: float) -
     The age matters: for half a minute after its end Airflow calls a component healthy.
     """
     try:
-        health = get_json(f"{airflow_url}/api/v2/monitor/health")
-    except (OSError, ValueError):
+        report = get_json(f"{airflow_url}/api/v2/monitor/health")[component]
+        beat = datetime.fromisoformat(report[f"latest_{component}_heartbeat"]).timestamp()
+        return bool(report["status"] == "healthy" and beat >= since)
+    except (OSError, ValueError, OverflowError, KeyError, TypeError):  # nobody answers, or not as Airflow does
         return False
-    report = health.get(component) or {}
-    beat = report.get(f"latest_{component}_heartbeat")
-    if report.get("status") != "healthy" or not beat:
-        return False
-    return datetime.fromisoformat(beat).timestamp() >= since
 
 
 def get_json(url: str) -> Any:
@@ -49,10 +47,13 @@ def get_json(url: str) -> Any:
 
     Raises:
         OSError: nobody answers, or with an error (urllib's errors are OSErrors).
-        ValueError: the answer is no JSON.
+        ValueError: the answer is no JSON, no HTTP, or was cut short.
     """
-    with _OPENER.open(url, timeout=_TIMEOUT_S) as answer:
-        return json.load(answer)
+    try:
+        with _OPENER.open(url, timeout=_TIMEOUT_S) as answer:
+            return json.load(answer)
+    except HTTPException as error:  # these are no OSErrors
+        raise ValueError(f"{url}: expected a whole HTTP answer, found {type(error).__name__}: {error}") from error
 
 
 def is_port_taken(port: int) -> bool:

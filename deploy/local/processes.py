@@ -63,6 +63,24 @@ def suspended(identities: Iterable[ProcessIdentity]) -> set[ProcessIdentity]:
     return {row.identity for row in _rows_of(identities) if row.is_suspended}
 
 
+def tree_of(leader: ProcessIdentity) -> set[ProcessIdentity]:
+    """Returns a process and its descendants, without walking the process table; one that starts now may be missing."""
+    boot = boot_id()
+    found, waiting = set(), [leader.pid]
+    while waiting:
+        pid = waiting.pop()
+        row = _read_row(pid, boot)
+        if row is None or row.is_zombie or (pid == leader.pid and row.identity != leader):
+            continue
+        found.add(row.identity)
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                waiting += map(int, children.read_text().split())
+            except OSError:  # the thread has ended
+                continue
+    return found
+
+
 def cpu_s(identities: Iterable[ProcessIdentity]) -> float:
     """Returns the CPU seconds that the processes have used so far."""
     return sum(row.cpu_s for row in _rows_of(identities))

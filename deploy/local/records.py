@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from deploy.local.layout import Layout, write_private
 from deploy.local.processes import ProcessIdentity
@@ -37,14 +38,31 @@ def read_records(layout: Layout) -> dict[str, Record]:
 
 
 def read_record(layout: Layout, name: str) -> Record | None:
-    """Returns the record of one service, or None if it was not started or was ended since."""
+    """Returns the record of one service, or None if it was not started or was ended since.
+
+    A record that cannot be read is none: its service counts as stopped, and what runs of it is found by its mark.
+    """
     try:
-        body = json.loads((layout.records / f"{name}.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        body = json.loads(_path(layout, name).read_text(encoding="utf-8"))
+        return Record(**{**body, "leader": ProcessIdentity(**body["leader"])})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return Record(**{**body, "leader": ProcessIdentity(**body["leader"])})
+
+
+def is_unreadable(layout: Layout, name: str) -> bool:
+    """Tells whether a service has a record that cannot be read."""
+    return _path(layout, name).exists() and read_record(layout, name) is None
+
+
+def forget_record(layout: Layout, name: str) -> None:
+    """Removes the record of a service that was ended."""
+    _path(layout, name).unlink(missing_ok=True)
 
 
 def write_record(layout: Layout, record: Record) -> None:
     """Remembers a service that was started, instead of the one of this name before it."""
-    write_private(layout.records / f"{record.name}.json", json.dumps(asdict(record)))
+    write_private(_path(layout, record.name), json.dumps(asdict(record)))
+
+
+def _path(layout: Layout, name: str) -> Path:
+    return layout.records / f"{name}.json"

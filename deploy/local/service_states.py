@@ -11,6 +11,7 @@ from deploy.local import processes, services, supervisor
 from deploy.local.configuration import Configuration, configure
 from deploy.local.keeping import wish
 from deploy.local.keeping.history import History, read_history
+from deploy.local.keeping.wish import Turn
 from deploy.local.layout import Layout
 from deploy.local.processes import ProcessIdentity
 from deploy.local.services import Service
@@ -60,10 +61,12 @@ class PlatformState:
     Attributes:
         services: in the order of their start; none where nothing was ever set up.
         is_wanted: `make up` came after the last `make down`.
+        turn: a command that starts or ends services now; nothing else is restarted meanwhile.
     """
 
     services: tuple[ServiceState, ...]
     is_wanted: bool
+    turn: Turn | None = None
 
     @property
     def is_as_wanted(self) -> bool:
@@ -83,7 +86,7 @@ def read_states(layout: Layout, environment: Mapping[str, str]) -> PlatformState
     is_kept = is_wanted and any(record is not None and not processes.is_dying(record.leader) for record in keepers)
     with ThreadPoolExecutor(len(wanted)) as pool:
         states = pool.map(lambda service: _state(service, configuration, is_kept=is_kept), wanted)
-        return PlatformState(services=tuple(states), is_wanted=is_wanted)
+        return PlatformState(services=tuple(states), is_wanted=is_wanted, turn=wish.whose_turn(layout))
 
 
 def _state(service: Service, configuration: Configuration, *, is_kept: bool) -> ServiceState:
@@ -129,11 +132,11 @@ def _workers(configuration: Configuration) -> str:
 
 
 def _of_a_running(service: Service, record: Record, found: set[ProcessIdentity]) -> tuple[str, str]:
-    if not processes.suspended([record.leader]) and service.is_ready(record.started_at):
-        return "ready", ""
-    if held := processes.suspended(found):
+    if held := processes.suspended(found):  # also a child that the answer of the others does not need
         pids = ", ".join(str(identity.pid) for identity in held)
         return "suspended", f"a signal (SIGSTOP) holds process {pids}"
+    if service.is_ready(record.started_at):
+        return "ready", ""
     age_s = time.time() - record.started_at
     return "starting" if age_s < _STARTING_S else "not answering", f"started {age_s:,.0f} s ago"
 

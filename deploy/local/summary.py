@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,6 +21,11 @@ from vitrine.errors import LedgerError
 from vitrine.ledger import LivePointer
 
 _COLOURS = {"ready": "green", "stopped": "dim", "gave up": "bold red", "not answering": "red", "suspended": "red"}
+_MOMENT_S = 3.0  # for which a command may start or end services without being spoken of
+_RELEASE_FIELDS = {
+    "release_id", "slot", "activated_at", "index_version", "items", "dimension", "recall_at_10", "encoder_version",
+    "encoder_fingerprint",
+}  # fmt: skip
 
 
 def print_catalog(configuration: Configuration, catalog_id: str, state: CatalogState, console: Console) -> None:
@@ -115,8 +121,8 @@ def print_status(configuration: Configuration | None, state: PlatformState, cons
     for service in state.services:
         for line in _remarks(service):
             console.print(f"{service.name}: {line}", markup=False, highlight=False, soft_wrap=True)
-    for line in _advice(state):
-        console.print(line, soft_wrap=True)
+    for line in advice(state):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not any(service.is_ready and service.name == "postgres" for service in state.services):
         console.print("live releases are unknown while PostgreSQL does not answer")
         return
@@ -157,7 +163,10 @@ def _remarks(service: ServiceState) -> Iterator[str]:
         yield f"{' and '.join(did)}, last at {at}: {history.last_reason}"
 
 
-def _advice(state: PlatformState) -> Iterator[str]:
+def advice(state: PlatformState) -> Iterator[str]:
+    """Yields what a person may do now, or has to know before."""
+    if state.turn is not None and (held_s := time.time() - state.turn.since) >= _MOMENT_S:
+        yield f"nothing is restarted while another command is at work, for {held_s:,.0f} s so far: {state.turn}"
     if not state.is_wanted:
         if any(service.process_count for service in state.services):
             yield "`make down` did not finish; run it again"
@@ -177,7 +186,7 @@ def live_release(configuration: Configuration, catalog_id: str) -> dict[str, Any
         body = get_json(f"{configuration.search_url}/v1/release?catalog={catalog_id}")
     except (OSError, ValueError):
         return None
-    return body if isinstance(body, dict) else None
+    return body if isinstance(body, dict) and body.keys() >= _RELEASE_FIELDS else None
 
 
 def _live_pointers(configuration: Configuration) -> dict[str, LivePointer]:

@@ -18,7 +18,7 @@ from deploy.local import postgres, processes
 from deploy.local.configuration import Configuration
 from deploy.local.layout import Layout
 from deploy.local.processes import ProcessIdentity
-from deploy.local.records import Record, read_record, read_records, write_record
+from deploy.local.records import Record, forget_record, read_record, read_records, write_record
 from deploy.local.services import Service
 from vitrine.errors import VitrineError
 
@@ -145,7 +145,7 @@ def stop(layout: Layout, mark: str, records: Iterable[Record], *, grace_s: float
             f"these processes of {layout.state_dir} do not end: {pids}; look at them with `ps -fp {pids}`"
         )
     for record in stopping if forget else ():
-        (layout.records / f"{record.name}.json").unlink(missing_ok=True)
+        forget_record(layout, record.name)
     return len(killed)
 
 

@@ -201,3 +201,14 @@ def test_no_proxy_stands_between_the_services() -> None:
 
     assert found == dict.fromkeys(("NO_PROXY", "no_proxy"), "intranet,127.0.0.1,localhost")
     assert direct_connections(found) == found
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null"])
+def test_secrets_that_cannot_be_read_are_not_replaced_by_others(layout: Layout, text: str) -> None:
+    configure_lastingly(layout, private_environment(layout.state_dir))
+    layout.secrets_file.write_text(text)
+
+    with pytest.raises(SettingsError, match=r"secrets\.json cannot be read as JSON.*restore it"):
+        configure(layout, private_environment(layout.state_dir))
+
+    assert layout.secrets_file.read_text() == text

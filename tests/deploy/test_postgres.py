@@ -132,3 +132,19 @@ def test_a_killed_server_starts_again_though_its_number_belongs_to_a_process_of_
         if other is not None:
             other.kill()
             other.wait()
+
+
+@pytest.mark.parametrize("note", ["", ".", "/", "/tmp", "/tmp/other/vitrine-x"])
+def test_a_note_of_the_socket_that_names_no_folder_of_ours_removes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, note: str
+) -> None:
+    layout = Layout(tmp_path / "state")
+    layout.make()
+    (layout.postgres / "socket_dir").write_text(note)
+    removed: list[Path] = []
+    monkeypatch.setattr(postgres.shutil, "rmtree", lambda path, **_: removed.append(path))
+
+    postgres.remove_short_socket_dir(layout)
+
+    assert removed == []
+    assert not (layout.postgres / "socket_dir").exists()

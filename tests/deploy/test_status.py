@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from deploy.local.configuration import Configuration, configure, write_env_file
 from deploy.local.keeping.history import History
 from deploy.local.layout import Layout
 from deploy.local.processes import identify
-from deploy.local.records import Record
+from deploy.local.records import Record, write_record
 from deploy.local.service_states import PlatformState, ServiceState, read_states
 from serving.replica_folder import AgentReport, ReplicaFolder
 from tests.platform_fixture import private_environment
@@ -120,3 +123,28 @@ def test_a_worker_that_the_search_agent_gave_up_is_told_of_with_the_reason_and_t
     up = said(configuration, *read_states(configuration.layout, {}).services)
 
     assert "search: worker 1 was given up: it ended 10 times in a row; fix the cause, then `make up`" in up
+
+
+def test_a_service_of_which_a_signal_holds_a_child_is_suspended_though_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = configuration_in(tmp_path)
+    write_env_file(configuration)
+    code = "import subprocess; child = subprocess.Popen(['sleep', '300']); print(child.pid, flush=True); child.wait()"
+    leading = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert leading.stdout is not None
+    child = int(leading.stdout.readline())
+    leader = identify(leading.pid)
+    assert leader is not None
+    record = Record(name="s3", leader=leader, specification="", started_at=0.0, stop_signal=15, port=None)
+    write_record(configuration.layout, record)
+    monkeypatch.setattr(services, "answers_http", lambda *_, **__: True)
+
+    os.kill(child, signal.SIGSTOP)
+    try:
+        (found,) = (state for state in read_states(configuration.layout, {}).services if state.name == "s3")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        leading.communicate()
+
+    assert (found.word, found.detail) == ("suspended", f"a signal (SIGSTOP) holds process {child}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import processes, services, supervisor
+from deploy.local import lifecycle, processes, services, supervisor
 from deploy.local.configuration import Configuration, configure
-from deploy.local.layout import Layout
+from deploy.local.layout import Layout, write_private
 from deploy.local.services import Service
 from deploy.local.supervisor import ServiceError
 from tests.deploy.test_processes import alive, wait_for_file
@@ -118,6 +119,53 @@ def test_what_carries_the_mark_without_a_record_is_ended_too(configuration: Conf
 
     assert ended == 1
     assert not processes.is_alive(record.leader)
+
+
+@pytest.mark.parametrize("text", ["", "\0\0\0", "{}", "[]", '{"name": "tried", "leader": []}'])
+def test_a_record_that_cannot_be_read_is_none_and_its_service_is_found_by_its_mark(
+    configuration: Configuration, text: str
+) -> None:
+    layout = configuration.layout
+    record = supervisor.start(service("import time; time.sleep(300)"), configuration)
+    (layout.records / "tried.json").write_text(text)
+
+    reported: list[str] = []
+
+    found = supervisor.read_records(layout)
+    lifecycle._clear_away(configuration, [service("")], found, reported.append)
+
+    assert found == {}
+    assert reported == ["the record of tried cannot be read; 1 processes that bear its mark were ended"]
+    assert not processes.is_alive(record.leader)
+
+
+def test_going_down_removes_a_record_that_cannot_be_read(configuration: Configuration) -> None:
+    record = supervisor.start(service("import time; time.sleep(300)"), configuration)
+    (configuration.layout.records / "tried.json").write_text("")
+    reported: list[str] = []
+
+    lifecycle.down(configuration.layout, reported.append)
+
+    assert reported == ["ended 1 processes that were left over"]
+    assert not processes.is_alive(record.leader)
+    assert not list(configuration.layout.records.iterdir())
+
+
+def test_what_is_written_reaches_the_disk_before_its_name_does(
+    configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = configuration.layout.records / "tried.json"
+    written: list[tuple[str, bool]] = []
+
+    def note(handle: int) -> None:
+        written.append((Path(f"/proc/self/fd/{handle}").read_text(), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+
+    write_private(path, "whole")
+
+    assert written == [("whole", False)]
+    assert path.read_text() == "whole"
 
 
 def test_a_changed_setting_is_a_reason_to_restart_and_another_terminal_is_not(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from types import ModuleType, SimpleNamespace
+from typing import ClassVar, cast
+
 import pytest
 from pydantic import SecretStr
 
 from vitrine.settings import Settings
-from vitrine.spark_configuration import spark_configuration
+from vitrine.spark_configuration import open_context, spark_authentication, spark_configuration
 
 SECRET = "of the cluster"
 CLUSTERS = ["spark://head:7077", "spark://127.0.0.1:7077", "local-cluster[2,1,1024]", "yarn", "k8s://https://api:443"]
@@ -40,3 +44,49 @@ def test_the_secret_is_not_in_what_stands_on_command_lines(master: str) -> None:
 
     assert SECRET not in str(spark_configuration(settings, python="python3"))
     assert SECRET not in repr(settings)
+
+
+class Conf(dict[str, str]):
+    """Stands in for a `SparkConf`: what it holds at first is the cluster's own configuration."""
+
+    defaults: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, loadDefaults: bool = True) -> None:
+        super().__init__(self.defaults if loadDefaults else {})
+
+    def setAll(self, pairs: Iterable[tuple[str, str]]) -> Conf:
+        self.update(pairs)
+        return self
+
+    def set(self, name: str, value: str) -> None:
+        self[name] = value
+
+
+@pytest.mark.parametrize(
+    ("master", "secret", "defaults", "warns"),
+    [
+        ("spark://head:7077", None, {}, True),
+        ("spark://head:7077", SECRET, {}, False),
+        ("spark://head:7077", None, {"spark.authenticate": "true"}, False),
+        ("local[2]", None, {}, False),
+        ("yarn", None, {}, False),
+    ],
+)
+def test_a_session_on_a_standalone_cluster_without_a_secret_begins_with_a_warning(
+    master: str,
+    secret: str | None,
+    defaults: dict[str, str],
+    warns: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Conf, "defaults", defaults)
+    context = SimpleNamespace(_ensure_initialized=lambda conf: None, getOrCreate=lambda conf: None)
+    pyspark = cast(ModuleType, SimpleNamespace(SparkConf=Conf, SparkContext=context))
+    configuration = spark_authentication(master, secret=secret)
+
+    open_context(pyspark, master=master, name="tests", configuration=configuration, secret=secret)
+
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.split(":7077")[0] for line in warned] == (["spark://head"] if warns else [])
+    assert all("VITRINE_SPARK_SECRET" in line for line in warned)

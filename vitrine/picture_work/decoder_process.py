@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,12 +19,17 @@ from PIL import Image
 
 from vitrine.contracts.items import Reason
 from vitrine.errors import DecodersBusyError, ImageError
+from vitrine.process_table import stat_fields
 
 READY = b"ready"
 """What a decoder process says first."""
 
 _START_S = 300.0
 _WALL_SHARE = 10.0  # a busy machine gives a process a tenth of its time
+_LEAST_WALL_S = 10.0
+_LOOK_S = 1.0
+_HELD_LOOKS = 3  # one after the other, at which a signal (SIGSTOP) held the process
+_LATE_S = 1.0  # of CPU time by which the process's own timer may come too late
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KEPT_BYTES = 16_000_000
 _MESSAGE_BYTES = 65_536
@@ -51,16 +57,23 @@ class Decoded:
 
 
 class EndedError(Exception):
-    """A decoder process ended before it answered."""
+    """A decoder process ended before it answered.
 
-    def __init__(self, code: int | None) -> None:
+    Attributes:
+        code: its status, or None when it was ended because it did not answer.
+        hardly_ran: it was ended, and had not had the CPU time that its picture may take.
+    """
+
+    def __init__(self, code: int | None, *, hardly_ran: bool = False) -> None:
         super().__init__(str(code))
         self.code = code
+        self.hardly_ran = hardly_ran
 
     @property
     def by_itself(self) -> bool:
-        """Whether that may have nothing to do with the picture."""
-        return self.code in (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+        """Whether that has nothing to do with the picture."""
+        killers = (0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+        return self.hardly_ran or self.code in killers
 
 
 class DecoderProcess:
@@ -119,6 +132,8 @@ class DecoderProcess:
     def ask(self, request: Request, data: bytes, *, patience: int) -> Decoded:
         """Sends a picture and waits for the answer: `patience` times as long as its CPU time may take at most.
 
+        A process that a signal (SIGSTOP) holds is waited for some seconds.
+
         Raises:
             ImageError: the answer is one.
             EndedError: the process ended, or was ended because it did not answer.
@@ -126,9 +141,9 @@ class DecoderProcess:
         if os.fstat(self._memory).st_size < len(data):
             os.ftruncate(self._memory, len(data))
         os.pwrite(self._memory, data, 0)
-        self._socket.settimeout(max(10.0, request.cpu_s * _WALL_SHARE))
-        began_s = self._cpu_s()
+        self._socket.settimeout(_LOOK_S)
         try:
+            began_s = self._cpu_s()
             self._socket.send(json.dumps(asdict(request)).encode())
             answer = self._answer(request, began_s=began_s, patience=patience)
         except OSError as error:
@@ -138,23 +153,25 @@ class DecoderProcess:
         return self._read(json.loads(answer))
 
     def _answer(self, request: Request, *, began_s: float, patience: int) -> bytes:
-        for _ in range(patience):
+        deadline = time.monotonic() + patience * max(_LEAST_WALL_S, request.cpu_s * _WALL_SHARE)
+        held_looks, used_s = 0, 0.0
+        while time.monotonic() < deadline and held_looks < _HELD_LOOKS and used_s < request.cpu_s + _LATE_S:
             try:
                 return self._socket.recv(_MESSAGE_BYTES)
             except TimeoutError:
-                if self._cpu_s() - began_s > request.cpu_s:
-                    break
+                used_s = self._cpu_s() - began_s
+                held_looks = held_looks + 1 if self._stat()[0] == "T" else 0
         self._process.kill()
         self._process.wait()
-        raise EndedError(None)
+        raise EndedError(None, hardly_ran=used_s < request.cpu_s)
 
     def _cpu_s(self) -> float:
         """CPU seconds that the process has taken."""
-        try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            return 0.0
+        fields = self._stat()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def _stat(self) -> list[str]:
+        return stat_fields(Path(f"/proc/{self._process.pid}/stat"))
 
     def _read(self, answer: dict[str, Any]) -> Decoded:
         if "reason" in answer:

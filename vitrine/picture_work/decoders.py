@@ -56,7 +56,8 @@ class Decoders:
 
         Raises:
             ImageError: what the decoder says; or it took more than `cpu_s` or its memory, or crashed.
-            DecodersBusyError: too many pictures wait already, or no process can be started.
+            DecodersBusyError: too many pictures wait already, no process can be started, or each was ended or held up
+                by somebody else.
         """
         request = Request(
             size_bytes=len(data),
@@ -67,15 +68,15 @@ class Decoders:
             memory_bytes=_BASE_MEMORY_BYTES + _PIXEL_MEMORY_BYTES * max_pixels + 4 * len(data),
         )
         with self._place():
-            for attempt in range(_ATTEMPTS):
+            for _ in range(_ATTEMPTS):
                 process = self._take()
                 try:
                     answer = process.ask(request, data, patience=self._patience)
                 except EndedError as ended:
                     process.end()
-                    if ended.by_itself and attempt + 1 < _ATTEMPTS:
-                        continue  # somebody else ended it, or it was ended between two pictures
-                    raise _refusal(ended, request) from None
+                    if not ended.by_itself:
+                        raise _refusal(ended, request) from None
+                    continue  # somebody else ended it or held it up, or it was ended between two pictures
                 except ImageError:
                     self._give_back(process)
                     raise
@@ -84,7 +85,11 @@ class Decoders:
                     raise
                 self._give_back(process)
                 return answer
-        raise AssertionError("unreachable")
+        raise DecodersBusyError(
+            f"{_ATTEMPTS} decoder processes, one after the other, were ended from outside or got too little processor "
+            "time to decode a picture; look for signals, for a lack of memory and for what else this machine does, and "
+            "try again"
+        )
 
     def close(self) -> None:
         """Ends the idle processes."""

@@ -112,7 +112,9 @@ def _sent(client: httpx.Client, request: httpx.Request, accept: tuple[int, ...])
         response = client.send(request)
         if response.status_code not in accept:
             raise ReleaseError(f"{request.method} {request.url}: status {response.status_code}: {response.text[:300]}")
-        answer: dict[str, Any] = response.json()
+        answer = response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise ReleaseError(f"{request.method} {request.url}: {type(error).__name__}: {error}") from error
+    if not isinstance(answer, dict):
+        raise ReleaseError(f"{request.method} {request.url}: expected a JSON object, found {response.text[:300]!r}")
     return answer

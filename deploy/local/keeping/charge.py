@@ -82,7 +82,7 @@ class Charge:
 
     def _look(self, service: Service, configuration: Configuration, observer: Observer) -> None:
         is_calm = self.is_ready and time.monotonic() - self._asked_at < _ASK_CALM_S
-        if is_calm and not processes.suspended([observer.record.leader]):
+        if is_calm and not observer.is_held(service):
             return
         self._asked_at = time.monotonic()
         can_answer = all(charge.is_ready for charge in self._those((*service.needs, *service.told_by)))

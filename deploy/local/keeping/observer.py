@@ -16,6 +16,7 @@ from deploy.local.services import Service
 from deploy.local.supervisor import Record
 
 _AGAIN_S = 0.2
+_CHILDREN_S = 5.0  # between two looks at the children of a service that answers
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Observation:
     """What one look has shown.
 
     Attributes:
-        answers: the service is ready.
+        answers: the service is ready; a signal may still hold a child that its answer does not need.
         to_continue: processes that a signal has held for long enough; SIGCONT is due.
         hangs: why it must be ended and started again, or None.
     """
@@ -42,6 +43,15 @@ class Observer:
         self._patience = patience
         self._silence = Silence(patience)
         self._suspended_at: float | None = None
+        self._children_at = 0.0
+
+    def is_held(self, service: Service) -> bool:
+        """Tells at little cost whether a signal holds the leader; of its children that is asked every few seconds."""
+        now = time.monotonic()
+        if self._suspended_at is None and now - self._children_at < _CHILDREN_S:
+            return bool(processes.suspended([self.record.leader]))
+        self._children_at = now
+        return self._suspended_at is not None or bool(self._held(service))
 
     def look(self, service: Service, configuration: Configuration, *, can_answer: bool = True) -> Observation:
         """Asks the service once.
@@ -51,23 +61,21 @@ class Observer:
             configuration: of the platform.
             can_answer: False while what the service needs is away; its silence then says nothing.
         """
-        held = processes.suspended([self.record.leader])
-        if held:
-            return self._held(held)
-        if service.is_ready(self.record.started_at):
+        held = self._held(service)
+        if self.record.leader not in held and service.is_ready(self.record.started_at):
             self.was_ready = True
-            self._suspended_at = None
             self._silence.answered()
-            return Observation(answers=True)
+            return Observation(answers=True, to_continue=self._due(held))
+        if held:
+            return Observation(to_continue=self._due(held))
         if not can_answer:
             self._silence.answered()
             return Observation()
         found = {self.record.leader}
         if not service.survivors_are_adopted:  # else the leader looks after the others itself
             found = supervisor.find_processes(configuration.layout, configuration.credentials.mark, self.record)
-        held = processes.suspended(found)
-        if held:
-            return self._held(held)
+        if held := processes.suspended(found):
+            return Observation(to_continue=self._due(held))
         self._suspended_at = None
         reason = self._silence.unanswered(
             now=time.monotonic(),
@@ -80,14 +88,22 @@ class Observer:
         is_as_wanted = self.record.specification == supervisor.specification(service, configuration)
         return Observation(hangs=None if is_starting or not is_as_wanted else reason)
 
-    def _held(self, held: set[ProcessIdentity]) -> Observation:
+    def _held(self, service: Service) -> set[ProcessIdentity]:
+        leader = self.record.leader
+        return processes.suspended([leader] if service.survivors_are_adopted else processes.tree_of(leader))
+
+    def _due(self, held: set[ProcessIdentity]) -> frozenset[ProcessIdentity]:
+        """Returns those whom a signal holds once it has held some of them for long enough."""
         now = time.monotonic()
+        if not held:
+            self._suspended_at = None
+            return frozenset()
         if self._suspended_at is None:
             self._suspended_at = now
         if now - self._suspended_at < self._patience.suspended_s:
-            return Observation()
+            return frozenset()
         self._suspended_at = None
-        return Observation(to_continue=frozenset(held))
+        return frozenset(held)
 
 
 def wait_for_answer(

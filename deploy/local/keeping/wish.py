@@ -8,20 +8,45 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from typing import IO
 
+from deploy.local import processes
 from deploy.local.layout import Layout, write_private
+from deploy.local.processes import ProcessIdentity
 
 _UP, _DOWN = "up", "down"
+_AGAIN_S = 0.2
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A command that starts or ends services, and excludes everybody else.
+
+    Attributes:
+        process: that runs it.
+        since: Unix seconds.
+    """
+
+    process: ProcessIdentity
+    since: float
+
+    def __str__(self) -> str:
+        pid = self.process.pid
+        if processes.suspended([self.process]):
+            return f"process {pid}, which a signal (Ctrl-Z, SIGSTOP) holds: `kill -CONT {pid}` lets it go on"
+        return f"process {pid} ({' '.join(processes.command_of(self.process))[:200]})"
 
 
 def is_up(layout: Layout) -> bool:
     """Tells whether a person wants the services to run."""
     try:
         return layout.wish.read_text(encoding="utf-8") == _UP
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
@@ -36,27 +61,61 @@ def write_down(layout: Layout) -> None:
 
 
 @contextlib.contextmanager
-def alone(layout: Layout, report: Callable[[str], None]) -> Iterator[None]:
-    """Waits for its turn; nobody else starts or ends a service meanwhile."""
+def alone(
+    layout: Layout, report: Callable[[str], None], *, while_waiting: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Waits for its turn; nobody else starts or ends a service meanwhile.
+
+    Args:
+        layout: of the platform.
+        report: told whom it waits for.
+        while_waiting: called again and again until it is its turn.
+    """
     with _opened(layout) as file:
+        if not _is_locked(file, fcntl.LOCK_EX):
+            report(f"waiting for another command that starts or ends services: {whose_turn(layout) or 'a restart'}")
+            while not _is_locked(file, fcntl.LOCK_EX):
+                while_waiting()
+                time.sleep(_AGAIN_S)
+        _note_turn(file)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting for another command that starts or ends services")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            yield
+        finally:
+            file.truncate(0)
+
+
+def whose_turn(layout: Layout) -> Turn | None:
+    """Returns the command whose turn it is, or None; the keepers' restarts take no turn."""
+    try:
+        body = json.loads(layout.lock.read_text(encoding="utf-8"))
+        turn = Turn(ProcessIdentity(**body["process"]), body["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return turn if processes.is_alive(turn.process) else None  # one that was killed has left its name
 
 
 @contextlib.contextmanager
 def beside_others(layout: Layout) -> Iterator[bool]:
     """Yields whether services may be brought back: a person wants them, and no `make up` or `make down` is at work."""
     with _opened(layout) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield is_up(layout)
+        yield _is_locked(file, fcntl.LOCK_SH) and is_up(layout)
+
+
+def _is_locked(file: IO[bytes], how: int) -> bool:
+    """Takes a lock if it is free for that; tells whether it was."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _note_turn(file: IO[bytes]) -> None:
+    process = processes.identify(os.getpid())
+    if process is not None:
+        file.truncate(0)
+        file.write(json.dumps(asdict(Turn(process, time.time()))).encode())
+        file.flush()
 
 
 def _opened(layout: Layout) -> IO[bytes]:

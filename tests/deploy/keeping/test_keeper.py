@@ -188,8 +188,9 @@ def test_a_suspended_service_is_told_to_go_on_and_not_started_again(
     assert "SIGSTOP" in read_history(configuration.layout, "held").last_reason
 
 
+@pytest.mark.parametrize("answers", [False, True], ids=["and is silent", "and answers"])
 def test_a_service_whose_child_is_suspended_is_told_to_go_on(
-    configuration: Configuration, keep: RunKeeper, tmp_path: Path
+    configuration: Configuration, keep: RunKeeper, tmp_path: Path, answers: bool
 ) -> None:
     path = tmp_path / "child"
     code = (
@@ -199,7 +200,7 @@ def test_a_service_whose_child_is_suspended_is_told_to_go_on(
         "child.wait()"
     )
     child: list[ProcessIdentity] = []
-    held = service("held", code, is_ready=lambda _: not processes.suspended(child))
+    held = service("held", code, is_ready=lambda _: answers or not processes.suspended(child))
     record = supervisor.start(held, configuration)
     child.append(alive(int(wait_for_file(path))))
     keep(held)

@@ -19,6 +19,8 @@ from benchmarks.attacks import picture_files as files
 from tests.waiting import is_gone, wait_for
 from vitrine.errors import DecodersBusyError, ImageError
 from vitrine.image_decoding import WorkLimit, decode_here, decode_image
+from vitrine.picture_work import decoder_process
+from vitrine.picture_work.decoder_process import DecoderProcess
 from vitrine.picture_work.decoders import Decoders
 
 AVIF = files.encoded(files.photograph(120, 90), "AVIF")
@@ -109,6 +111,36 @@ def test_a_process_that_somebody_ends_costs_no_picture(decoders: Decoders) -> No
 
         assert found.result().size == (4000, 4000)
     assert again.size == (120, 90)
+
+
+def test_a_process_that_a_signal_holds_costs_no_picture(decoders: Decoders) -> None:
+    before = {child.pid for child in children()}
+    decode_image(AVIF, work=limit(decoders))
+    (child,) = (child for child in children() if child.pid not in before)
+
+    child.suspend()
+
+    assert decode_image(AVIF, work=limit(decoders)).size == (120, 90)
+    assert is_gone(child.pid)
+
+
+@pytest.mark.parametrize("held_looks", [1, 1_000], ids=["seen as held", "only slow"])
+def test_a_machine_that_lets_no_decoder_work_blames_no_picture(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch, held_looks: int
+) -> None:
+    monkeypatch.setattr(decoder_process, "_HELD_LOOKS", held_looks)
+    monkeypatch.setattr(decoder_process, "_LEAST_WALL_S", 1.5)
+    take = decoders._take
+
+    def take_held() -> DecoderProcess:
+        process = take()
+        os.kill(process._process.pid, signal.SIGSTOP)
+        return process
+
+    monkeypatch.setattr(decoders, "_take", take_held)
+
+    with pytest.raises(DecodersBusyError, match="got too little processor time"):
+        decode_image(AVIF, work=limit(decoders, 0.1))
 
 
 def test_a_picture_that_was_accepted_is_not_refused_by_counting(decoders: Decoders) -> None:
