@@ -181,11 +181,8 @@ class Connection(asyncio.Protocol):
         coding = head.headers.get("transfer-encoding", "chunked").strip().lower()
         if coding != "chunked" or ("transfer-encoding" in head.headers and head.version == "1.0"):
             # RFC 9112, 6.1: where the body ends is known of chunks alone; what else was done to it is not undone here.
-            is_known = coding.endswith("chunked") and head.version == "1.1"
             raise RequestError(
-                f"expected the Transfer-Encoding `chunked`, in HTTP/1.1, found {coding[:64]!r} in HTTP/{head.version}",
-                status=501 if is_known else 400,
-                title="Not Implemented" if is_known else "Bad request",
+                f"expected the Transfer-Encoding `chunked`, in HTTP/1.1, found {coding[:64]!r} in HTTP/{head.version}"
             )
         self._phase, self._headers_bytes = "body", self._received_bytes
         self._keeps_alive = self._parser.should_keep_alive()

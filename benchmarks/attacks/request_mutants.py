@@ -99,8 +99,8 @@ def _query(drawn: random.Random) -> dict[str, Any]:
     sound: dict[str, Any] = {
         "text": "a red lamp",
         "item_id": "item/3",
-        "catalog": drawn.choice(["shop", "plain", "nowhere"]),
-        "top_k": drawn.randrange(-2, 250),
+        "catalog": drawn.choice(["shop", "shop", "plain", "nowhere"]),
+        "top_k": drawn.choice([drawn.randrange(1, 50), drawn.randrange(-2, 250)]),  # half of them are behind the door
         "filters": {drawn.choice(_COLUMNS): _value(drawn, 2)},
         "embedding": [drawn.random() for _ in range(drawn.choice([0, 1, 16, 17]))],
         "dedupe": drawn.choice(["image", "product"]),
@@ -156,6 +156,8 @@ def _url(drawn: random.Random) -> bytes:
 
 def _headers(drawn: random.Random) -> bytes:
     lines = [f"{drawn.choice(_HEADERS)}: {drawn.choice(_HEADER_VALUES)}" for _ in range(drawn.randrange(1, 6))]
+    if drawn.random() < 0.9:
+        lines.append("Host: localhost")  # without it nothing else is looked at
     target, version = (
         drawn.choice([*_PATHS, "*", "http://localhost/", "//", "x"]),
         drawn.choice(["1.1"] * 6 + ["1.0", "2.0", "9"]),

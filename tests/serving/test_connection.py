@@ -134,7 +134,7 @@ def test_a_request_that_ends_before_its_end_or_has_two_is_refused(front_port: in
         (POST + b"Content-Length: 99999999999999999999999\r\n\r\n", 400),
         (POST + b"Content-Length: 99999999999\r\n\r\n", 413),
         (UPGRADING + b"Content-Length: 99999999999\r\n\r\n", 413),
-        (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 501),
+        (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 400),
     ],
 )
 def test_what_grows_without_end_or_is_of_another_protocol_is_refused_and_ended(
