@@ -182,7 +182,9 @@ class AirflowApi:
             return None
         if answer.is_error:
             raise AirflowError(f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:800]}")
-        return _json(answer) if answer.content else None
+        if method != "GET" and answer.content in (b"", b"null"):  # what was asked is done, and there is nothing to tell
+            return None
+        return _json(answer)
 
     def _authorize(self) -> None:
         answer = self._http.post("/auth/token", json=self._login)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,41 @@ def test_clients_say_in_words_what_is_no_answer_of_theirs(answering: Answering, 
     assert not MlflowApi(url, login=("admin", "x")).has_alias("champion")
     with pytest.raises(LoadError, match="expected 8 items of catalog demo"):
         fetch_queries(url, "demo")
+
+
+class _Airflow(BaseHTTPRequestHandler):
+    """Answers as Airflow does when files are to be parsed again: with `null`."""
+
+    def do_GET(self) -> None:
+        self._say(b'{"dags": [{"file_token": "a-file"}]}')
+
+    def do_POST(self) -> None:
+        self._say(b'{"access_token": "x"}')
+
+    def do_PUT(self) -> None:
+        self.server.parsed = self.path  # type: ignore[attr-defined]
+        self._say(b"null")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _say(self, body: bytes) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_an_airflow_that_has_nothing_to_tell_has_done_what_it_was_asked_for() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Airflow) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            AirflowApi(f"http://127.0.0.1:{server.server_port}", user="admin", password="x").parse_again("%ingest")
+        finally:
+            server.shutdown()
+
+        assert server.parsed == "/api/v2/parseDagFile/a-file"  # type: ignore[attr-defined]
 
 
 def test_a_load_counts_an_answer_that_is_none_as_a_failure_and_goes_on(answering: Answering) -> None:
