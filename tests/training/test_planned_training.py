@@ -18,7 +18,7 @@ from training import challengers, planned_training
 from training.challengers import CHALLENGER, EVALUATION_TAG, TRAINING_TAG, VERDICT_TAG, register_training
 from training.planned_evaluation import evaluate_training, fetch_report_files
 from training.planned_training import run_planned_training
-from training.registry import MODEL_NAME, EncoderVersion, register_bootstrap
+from training.registry import MODEL_NAME, EncoderVersion, register_bootstrap, registry_client
 from training.registry_experiment import EXPERIMENT
 from training.training_plans import plan_training, read_training_plan
 from vitrine.catalogs import Catalog, declare_catalog
@@ -236,7 +236,8 @@ def test_only_an_encoder_that_beats_the_champion_of_now_becomes_challenger(
         update={"is_challenger": earned, "reasons": ("Because.",), "champion_fingerprint": fingerprint}
     )
     first = client.get_model_version(MODEL_NAME, trained.champion.version)
-    version = str(mlflow.register_model(first.source, MODEL_NAME).version)
+    with registry_client(trained.settings):
+        version = str(mlflow.register_model(first.source, MODEL_NAME).version)
 
     challengers._judge(client, version, evaluation)
 
