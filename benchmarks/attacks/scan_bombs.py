@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
 import numpy as np
 from PIL import Image
 
@@ -113,12 +114,18 @@ def attack_worker() -> int:
     """Uploads bombs to a running replica as plain forms, beside searches; returns how many of those failed."""
     bodies = dict(bombs(4_000, counted_s=Settings().search_max_decode_s / 2))
     failed = 0
-    with _replica() as replica:
+    # A connection for each request: one that threads share may be closed under one of them, by httpcore's own race.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with _replica() as replica, httpx.Client(base_url=replica.url, limits=limits, timeout=60.0) as client:
+
+        def search(_: int) -> int:
+            return client.post("/v1/search", json={"item_id": "item/1"}).status_code
+
         for name in ("jpeg, 500 scans", "bmp in runs, just allowed", "avif"):
             with ThreadPoolExecutor(UPLOADS + 8) as pool:
                 began = time.monotonic()
                 uploads = [pool.submit(_upload, replica.url, bodies[name]) for _ in range(UPLOADS)]
-                others = list(pool.map(lambda _: replica.search(item_id="item/1").status_code, range(OTHERS)))
+                others = list(pool.map(search, range(OTHERS)))
                 statuses = Counter(upload.result() for upload in uploads)
             bad = sum(status != 200 for status in others)
             failed += bad
