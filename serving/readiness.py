@@ -7,7 +7,7 @@ import time
 from typing import Literal
 
 from serving.process_lock import lock_holder
-from serving.pulse import hang_reason, has_work, last_pulse
+from serving.pulse import ANSWERING, hang_reason, has_work, last_pulse
 from serving.replica_folder import ReplicaFolder, WorkerReport
 from vitrine.contracts.search import Readiness, WorkerHealth
 from vitrine.errors import ContractError
@@ -62,6 +62,8 @@ def _state(folder: ReplicaFolder, report: WorkerReport) -> WorkerState:
         return "stopped"
     pulse = last_pulse(folder.worker_pulse(report.index))
     silent_s = report.identity.age_s if pulse is None else time.time() - pulse / 1e9
+    if silent_s < ANSWERING.idle_s:  # no patience is shorter
+        return "running"
     idle_s = 0.0 if has_work(report.identity) else silent_s
     is_hung = hang_reason(silent_s=silent_s, idle_s=idle_s, is_loading=pulse is None)  # the agent judges by the same
     return "silent" if is_hung else "running"

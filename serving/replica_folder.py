@@ -18,7 +18,6 @@ Files are written beside and renamed, so a reader never sees half of one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -28,6 +27,7 @@ from pydantic import ConfigDict, Field
 from vitrine.contracts.document import Document
 from vitrine.errors import ContractError
 from vitrine.process_table import ProcessIdentity
+from vitrine.whole_files import replace_file
 
 Slot = Literal["blue", "green"]
 SlotState = Literal["loading", "ready", "failed"]
@@ -176,7 +176,7 @@ class ReplicaFolder:
 
     def write_plan(self, plan: Plan) -> None:
         """Replaces the plan; what it was is still there when the power fails meanwhile."""
-        _write(self._plan, plan, durably=True)
+        replace_file(self._plan, plan.to_bytes())
 
     def plan_stamp(self) -> tuple[int, int] | None:
         """Returns what changes whenever the plan was replaced."""
@@ -192,7 +192,7 @@ class ReplicaFolder:
 
     def write_agent(self, report: AgentReport) -> None:
         """Replaces the agent's report."""
-        _write(self._agent, report)
+        replace_file(self._agent, report.to_bytes(), durably=False)
 
     def read_workers(self) -> list[WorkerReport]:
         """Returns the report of every worker, by index; some may be of workers that have ended."""
@@ -201,7 +201,7 @@ class ReplicaFolder:
 
     def write_worker(self, report: WorkerReport) -> None:
         """Replaces a worker's report."""
-        _write(self._workers / f"{report.index}.json", report)
+        replace_file(self._workers / f"{report.index}.json", report.to_bytes(), durably=False)
 
     def forget_worker(self, index: int) -> None:
         """Removes what a worker that has ended left: its report, its pulse and its last words."""
@@ -256,13 +256,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _write(path: Path, document: Document, *, durably: bool = False) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("wb") as file:
-        file.write(document.to_bytes())
-        if durably:  # a rename may reach the disk before what was written does
-            file.flush()
-            os.fsync(file.fileno())
-    scratch.replace(path)

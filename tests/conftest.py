@@ -100,6 +100,11 @@ def postgres_uri() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def database_url(postgres_uri: str) -> str:
     """SQLAlchemy URL of a migrated ledger, shared by the session: use catalog ids of your own."""
+    return new_ledger(postgres_uri)
+
+
+def new_ledger(postgres_uri: str) -> str:
+    """Returns the SQLAlchemy URL of another migrated ledger."""
     url = new_database(postgres_uri)
     ledger = Ledger(url)
     ledger.migrate()

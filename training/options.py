@@ -108,7 +108,8 @@ class TrainingOptions(Document):
             off["self_supervised_temperature"] = "self_supervised_weight"
         if self.device == "cuda":
             off["threads"] = "device"
-        return {name: by for name, by in off.items() if self._is_chosen(name)}
+        chosen = self.chosen()
+        return {name: by for name, by in off.items() if name in chosen}
 
     def settled_for(self, *, scratch: bool) -> Self:
         """Returns the options as they hold for a base model: of random weights nothing is worth keeping."""
@@ -122,9 +123,6 @@ class TrainingOptions(Document):
 
     def _without(self, names: tuple[str, ...], *, weight: str, by_objective: bool) -> dict[str, str]:
         return dict.fromkeys((*names, weight), "objective") if by_objective else dict.fromkeys(names, weight)
-
-    def _is_chosen(self, name: str) -> bool:
-        return name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default
 
 
 _OF_TRIPLETS = ("margin", "mining")

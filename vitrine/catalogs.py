@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitrine.errors import CatalogError
+from vitrine.whole_files import replace_file
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{1,39}")
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}(/[^/]+)*/?")
@@ -158,7 +158,7 @@ def declare_catalog(path: Path, catalog: Catalog) -> bool:
                     f"{declared.dimension}, found {catalog.space!r} and {catalog.dimension}; a catalog never mixes "
                     "spaces: deliver to a catalog of another id"
                 )
-            _write(path, _with_space(path, declared, catalog))
+            replace_file(path, _with_space(path, declared, catalog).encode())
             return True
         body = catalog.model_dump(exclude={"catalog_id"}, exclude_defaults=True)
         block = yaml.safe_dump({catalog.catalog_id: body}, sort_keys=False, allow_unicode=True)
@@ -166,7 +166,7 @@ def declare_catalog(path: Path, catalog: Catalog) -> bool:
         if not existing:
             text = "# Catalogs of this platform; docs/settings.md says what each line means.\ncatalogs:\n"
         text = text.rstrip("\n") + "\n" + "".join(f"  {line}\n" for line in block.splitlines())
-        _write(path, text)
+        replace_file(path, text.encode())
         return True
 
 
@@ -205,15 +205,6 @@ def _with_space(path: Path, declared: Catalog, catalog: Catalog) -> str:
             + (f" and `dimension: {catalog.dimension}`" if catalog.dimension else "")
         )
     return text
-
-
-def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # a rename may reach the disk before what was written does
-    scratch.replace(path)
 
 
 @contextmanager

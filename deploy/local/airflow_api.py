@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from deploy.local.json_answers import json_object
 from vitrine.errors import VitrineError
 
 # States of a run or a task that will change by themselves.
@@ -197,15 +198,7 @@ class AirflowApi:
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise AirflowError(
-            f"{answer.request.method} {answer.url}: expected a JSON object, found {answer.text[:200]!r}; is it Airflow?"
-        )
-    return body
+    return json_object(answer, program="Airflow", error=AirflowError)
 
 
 def _run_path(run: DagRun) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitrine.errors import SettingsError
+from vitrine.whole_files import replace_file
 
 ROOT = Path(__file__).resolve().parents[2]
 _MARKER = "made-by-vitrine"
@@ -133,11 +134,4 @@ class Layout:
 
 def write_private(path: Path, text: str) -> None:
     """Writes a file that only its owner can read, whole or not at all, also when the power fails."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        os.fchmod(handle, 0o600)
-        file.write(text)
-        file.flush()
-        os.fsync(handle)  # a rename may reach the disk before what was written does
-    scratch.replace(path)
+    replace_file(path, text.encode(), private=True)

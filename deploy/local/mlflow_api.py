@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from deploy.local.json_answers import json_object
 from vitrine.errors import VitrineError
 
 MODEL_NAME = "vitrine-encoder"
@@ -118,15 +119,7 @@ class MlflowApi:
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise MlflowError(
-            f"{answer.request.method} {answer.url}: expected a JSON object, found {answer.text[:200]!r}; is it MLflow?"
-        )
-    return body
+    return json_object(answer, program="MLflow", error=MlflowError)
 
 
 def _webhook(body: dict[str, Any]) -> Webhook:

@@ -110,8 +110,7 @@ def _refuse_idle(parameters: MiningParameters, embedding_set_id: str | None) -> 
         off |= dict.fromkeys(_OF_NEIGHBOURS[1:], "beside neighbour_negatives 0: leave one of them out")
     if not (parameters.validation_days or parameters.test_days):
         off["gap_days"] = "beside validation_days 0 and test_days 0: leave it out, or give one of them days"
-    fields = MiningParameters.model_fields
-    chosen = {name for name in parameters.model_fields_set if getattr(parameters, name) != fields[name].default}
+    chosen = parameters.chosen()
     if idle := [f"{name} would change nothing {why}" for name, why in off.items() if name in chosen]:
         raise SettingsError(f"mine: {'; '.join(idle)}")
 

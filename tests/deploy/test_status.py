@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -86,21 +87,30 @@ def test_services_that_were_never_started_are_stopped(tmp_path: Path) -> None:
     assert state.is_as_wanted
 
 
-def test_workers_that_the_search_agent_replaced_are_told_of_while_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _platform_whose_agent_tells(tmp_path: Path, **told: Any) -> Configuration:
     configuration = configuration_in(tmp_path)
     write_env_file(configuration)
     folder = ReplicaFolder(configuration.layout.state_dir, configuration.settings.replica_id)
     folder.make()
-    last = "2026-11-30 18:00:00: worker 1 (process 77) ended with status -9 after 40 s"
-    folder.write_agent(AgentReport(pid=1, workers=2, ledger_reachable=True, replaced=2, last_replaced=last))
+    folder.write_agent(AgentReport(pid=1, workers=2, ledger_reachable=True, **told))
+    return configuration
 
-    down = said(configuration, *read_states(configuration.layout, {}).services)
+
+def _let_this_process_lead_search(monkeypatch: pytest.MonkeyPatch) -> None:
     leader = identify(os.getpid())
     assert leader is not None
     record = Record(name="search", leader=leader, specification="", started_at=0.0, stop_signal=15, port=None)
     monkeypatch.setattr(supervisor, "read_record", lambda _, name: record if name == "search" else None)
+
+
+def test_workers_that_the_search_agent_replaced_are_told_of_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = "2026-11-30 18:00:00: worker 1 (process 77) ended with status -9 after 40 s"
+    configuration = _platform_whose_agent_tells(tmp_path, replaced=2, last_replaced=last)
+
+    down = said(configuration, *read_states(configuration.layout, {}).services)
+    _let_this_process_lead_search(monkeypatch)
     up = said(configuration, *read_states(configuration.layout, {}).services)
 
     assert "replaced" not in down
@@ -110,15 +120,8 @@ def test_workers_that_the_search_agent_replaced_are_told_of_while_it_runs(
 def test_a_worker_that_the_search_agent_gave_up_is_told_of_with_the_reason_and_the_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    configuration = configuration_in(tmp_path)
-    write_env_file(configuration)
-    folder = ReplicaFolder(configuration.layout.state_dir, configuration.settings.replica_id)
-    folder.make()
-    folder.write_agent(AgentReport(pid=1, workers=2, ledger_reachable=True, given_up={1: "it ended 10 times in a row"}))
-    leader = identify(os.getpid())
-    assert leader is not None
-    record = Record(name="search", leader=leader, specification="", started_at=0.0, stop_signal=15, port=None)
-    monkeypatch.setattr(supervisor, "read_record", lambda _, name: record if name == "search" else None)
+    configuration = _platform_whose_agent_tells(tmp_path, given_up={1: "it ended 10 times in a row"})
+    _let_this_process_lead_search(monkeypatch)
 
     up = said(configuration, *read_states(configuration.layout, {}).services)
 

@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tests.conftest import new_database
+from tests.conftest import new_ledger
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
-from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 
 
@@ -64,11 +63,7 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def quiet_database_url(postgres_uri: str) -> str:
     """SQLAlchemy URL of a migrated ledger in which nothing is ever live: a first champion is chosen only there."""
-    url = new_database(postgres_uri)
-    ledger = Ledger(url)
-    ledger.migrate()
-    ledger.close()
-    return url
+    return new_ledger(postgres_uri)
 
 
 @pytest.fixture

@@ -19,6 +19,11 @@ class Document(BaseModel):
         """Returns the document as canonical JSON: equal documents are equal bytes."""
         return canonical_json(self.model_dump(mode="json"))
 
+    def chosen(self) -> set[str]:
+        """Returns the fields that were given and are not as they are anyway: a form and a whole dump give every one."""
+        fields = type(self).model_fields
+        return {name for name in self.model_fields_set if getattr(self, name) != fields[name].default}
+
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Reads a document.
