@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vitrine.errors import SettingsError, VitrineError
@@ -24,6 +25,23 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def run_without_spark(settings: Settings, arguments: Sequence[str]) -> bool:
+    """Runs one command in this process, unless it needs Spark; tells whether it ran.
+
+    Raises:
+        VitrineError: the command failed.
+    """
+    from spark_jobs.session import SparkIsNeeded, without_spark
+
+    options = _parser().parse_args(list(arguments))
+    try:
+        with without_spark():
+            _COMMANDS[options.command](settings, options)
+    except SparkIsNeeded:
+        return False
+    return True
 
 
 def _deliver(settings: Settings, options: argparse.Namespace) -> None:
@@ -178,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
 
     for verb, text in (
-        ("profile", "judge the rows and images of a delivery, and pack the accepted images (Spark)"),
+        ("profile", "judge the rows and images of a delivery, and pack the accepted images (many: Spark)"),
         ("validate", "check the candidate rows, and write the manifest"),
     ):
         step = verbs.add_parser(verb, help=text)
@@ -187,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         if verb == "validate":
             _add_made_by(step)
 
-    embed = verbs.add_parser("embed", help="embed what has no vector under an encoder (Spark)")
+    embed = verbs.add_parser("embed", help="embed what has no vector under an encoder (much: Spark)")
     embed.add_argument("--catalog", required=True)
     embed.add_argument("--fingerprint", required=True, help="of the encoder")
     what = embed.add_mutually_exclusive_group(required=True)

@@ -1,13 +1,16 @@
-"""Pack listings: where the images lie that one profile packed, for later profiles to find them by their SHA-256.
+"""Pack listings: where the images lie that profiles packed, for later profiles to find them by their SHA-256.
 
 All listings together hold each packed image once, however often it was delivered since, and also when no current
-manifest names it any more: what comes back is found in its pack, and with it the vector that was made of it.
+manifest names it any more: what comes back is found in its pack, and with it the vector that was made of it. A listing
+is in order of the hashes and in small row groups, so that few images are found in it by reading little.
 """
 
 from __future__ import annotations
 
 import io
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +20,19 @@ from spark_jobs.candidate_batches import packed_schema
 from spark_jobs.image_fetching import executor_store
 from spark_jobs.profile_workers import Batches, ProfileTask
 from vitrine.identity import sha256_hex
+from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet
 
 LISTING_ROWS = 250_000
+GROUP_ROWS = 8_192
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One listing, and how many images it tells of."""
+
+    key: str
+    rows: int
 
 
 def listing_schema() -> pa.Schema:
@@ -33,23 +46,63 @@ def write_listing(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatc
     table = pa.Table.from_batches(found, found[0].schema if found else packed_schema())
     if not table.num_rows:
         return
-    table = table.select(packed_schema().names).cast(packed_schema()).sort_by("image_sha256")
+    listing = put_listing(executor_store(task.settings), table, prefix=task.listings_prefix)
+    yield pa.RecordBatch.from_pylist([{"key": listing.key, "rows": listing.rows}], listing_schema())
+
+
+def put_listing(store: ObjectStore, locations: pa.Table, *, prefix: str) -> Listing:
+    """Writes locations as one listing below a prefix, named by its content."""
+    table = locations.select(packed_schema().names).cast(packed_schema()).sort_by("image_sha256")
     stream = io.BytesIO()
-    pq.write_table(table, stream, compression="zstd")
+    pq.write_table(table, stream, compression="zstd", row_group_size=GROUP_ROWS)
     data = stream.getvalue()
-    key = f"{task.listings_prefix}/{sha256_hex(data)[:20]}.parquet"
-    executor_store(task.settings).put_bytes(key, data)
-    yield pa.RecordBatch.from_pylist([{"key": key, "rows": table.num_rows}], listing_schema())
+    key = f"{prefix}/{sha256_hex(data)[:20]}.parquet"
+    store.put_bytes(key, data)
+    return Listing(key, table.num_rows)
 
 
-def read_listings(task: ProfileTask, groups: Sequence[Sequence[str]], batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Groups of listings by number in, where their images lie out."""
+def read_listings(
+    task: ProfileTask, groups: Sequence[Sequence[str]], sought: Sequence[str] | None, batches: Batches
+) -> Iterator[pa.RecordBatch]:
+    """Groups of listings by number in, where their images lie out.
+
+    Args:
+        task: whose store they lie in.
+        groups: keys of listings.
+        sought: the hashes, in their order, that are looked for; None: all.
+        batches: of numbers.
+    """
     store = executor_store(task.settings)
     for batch in batches:
         for number in batch.column(0).to_pylist():
             for key in groups[number]:
-                with open_parquet(store, key) as listing:
-                    for located in listing.iter_batches(columns=packed_schema().names):
-                        known = located.filter(pc.is_valid(located.column("pack_id")))
-                        if known.num_rows:
-                            yield known.select(packed_schema().names)
+                yield from read_listing(store, key, sought=sought)
+
+
+def read_listing(store: ObjectStore, key: str, *, sought: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yields the locations of one listing; of some images, reads only the row groups that may hold them."""
+    wanted = None if sought is None else pa.array(sought, pa.string())
+    with open_parquet(store, key) as listing:
+        groups = [
+            group
+            for group in range(listing.num_row_groups)
+            if sought is None or _may_hold(listing.metadata.row_group(group), sought)
+        ]
+        if not groups:
+            return
+        for located in listing.iter_batches(columns=packed_schema().names, row_groups=groups):
+            # A profile from before there were listings has its candidate rows instead, most of which say the same.
+            is_known = pc.is_valid(located.column("pack_id"))
+            if wanted is not None:
+                is_known = pc.and_(is_known, pc.is_in(located.column("image_sha256"), wanted))
+            if (known := located.filter(is_known)).num_rows:
+                yield known.select(packed_schema().names)
+
+
+def _may_hold(group: pq.RowGroupMetaData, sought: Sequence[str]) -> bool:
+    for number in range(group.num_columns):
+        column = group.column(number)
+        if column.path_in_schema == "image_sha256" and column.is_stats_set and column.statistics.has_min_max:
+            place = bisect_left(sought, column.statistics.min)
+            return place < len(sought) and sought[place] <= column.statistics.max
+    return True

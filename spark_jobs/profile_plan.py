@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from spark_jobs.profile_workers import ItemsFile, ProfileTask
 from vitrine.contracts.datasets import Delivery
 from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import plan_splits
+from vitrine.deliveries.item_files import plan_splits, read_rows
 from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
@@ -18,6 +20,7 @@ PART_VECTOR_BYTES = 64_000_000
 # Rows of one task: enough to be worth a task, few enough that a lost one costs minutes.
 TASK_ROWS = 20_000
 _TYPICAL_ROW_BYTES = 300
+_LONG_ROW_BYTES = 20_000  # more than this a row on average is no small delivery, whatever its rows
 
 
 def plan_profile(
@@ -53,6 +56,26 @@ def plan_profile(
         part_rows=part_rows,
         image_marks=delivery.image_marks,
     )
+
+
+def has_at_most(store: ObjectStore, task: ProfileTask, *, rows: int) -> bool:
+    """Tells whether a delivery has at most so many rows; of files that do not say it, no more are read than that.
+
+    Raises:
+        DeliveryError: a gzip file inflates to more than the settings allow.
+    """
+    known = sum(split.rows or 0 for split in task.splits)
+    uncounted = [split for split in task.splits if split.rows is None]
+    if known > rows or (uncounted and sum(file.size_bytes for file in task.files) > rows * _LONG_ROW_BYTES):
+        return False
+    limits = ReadingLimits.of(task.settings)
+    for split in uncounted:
+        file = task.files[split.file_number]
+        found = read_rows(StoredBytes(store, file.key, file.size_bytes), split, limits=limits)
+        known += sum(1 for _ in islice(found, rows + 1 - known))
+        if known > rows:
+            return False
+    return True
 
 
 def task_count(task: ProfileTask) -> int:

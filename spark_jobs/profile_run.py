@@ -1,12 +1,11 @@
-"""The Spark steps of a profile: rows are read and judged, images judged and packed, candidate parts written."""
+"""The steps of a profile: rows are read and judged, images judged and packed, candidate parts written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,27 +17,13 @@ from spark_jobs.candidate_batches import (
     written_parts_schema,
 )
 from spark_jobs.image_listing import MARKS_PER_GROUP, marks_schema
-from spark_jobs.pack_listings import LISTING_ROWS, listing_schema, read_listings, write_listing
-from spark_jobs.profile_frames import (
-    accepted_images,
-    bucket_count,
-    counted,
-    distinct_locations,
-    in_buckets,
-    in_parts,
-    known_images,
-    last_of_duplicates,
-    new_images,
-    with_locations,
-    with_marks,
-)
+from spark_jobs.pack_listings import LISTING_ROWS, Listing, listing_schema, read_listings, write_listing
+from spark_jobs.profile_engine import Frame, ProfileEngine, bucket_count
 from spark_jobs.profile_plan import task_count
 from vitrine.errors import ContractError
 
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
-_LISTING_TASKS = 4  # for each partition of the settings: a listing is small, and there is one for each day at least
+_LISTING_TASKS = 4  # for each partition of the settings: most listings are small
+_SOUGHT_IMAGES = 100_000  # 64 bytes each: 6 MB on the driver and in each task
 
 
 @dataclass(frozen=True)
@@ -47,125 +32,101 @@ class ProfileOutput:
 
     Attributes:
         parts: a row of `written_parts_schema` for each part of candidate rows, in order.
-        listings: keys of the pack listings, which tell where the images lie that were packed now.
+        listings: where the images lie that were packed now.
     """
 
     parts: list[dict[str, Any]]
-    listings: list[str]
+    listings: list[Listing]
 
 
-def run_profile(spark: SparkSession, task: workers.ProfileTask, *, listings: Sequence[str]) -> ProfileOutput:
-    """Runs the job on a session.
+def run_profile(engine: ProfileEngine, task: workers.ProfileTask, *, listings: Sequence[Listing]) -> ProfileOutput:
+    """Runs the job.
 
     Args:
-        spark: on this machine or a cluster.
+        engine: Spark, or this process.
         task: as planned.
-        listings: keys of the pack listings of all profiles before: what they tell of is not packed again.
+        listings: of all profiles before: what they tell of is not packed again.
     """
-    rows = _each(
-        spark,
-        len(task.splits),
-        partial(workers.read_splits, task, _first_rows(spark, task)),
-        judged_rows_schema(),
-    )
-    spread = _with_marks(spark, task, rows).repartition(task_count(task), "row_number")
-    profiled = spread.mapInArrow(partial(workers.profile_images, task), _spark_schema(judged_images_schema()))
-    with ExitStack() as kept:
-        judged = _kept(last_of_duplicates(profiled, tasks=task_count(task)), kept)
-        total = judged.count()
-        if total == 0:
-            return ProfileOutput([], [])
-        images = accepted_images(judged)
-        located = _located(spark, task, images, listings=listings, rows=total, kept=kept)
-        new = _kept(new_images(images, located), kept)
-        count, total_bytes = counted(new)
-        packed = _kept(_packed(task, new, count=count, total_bytes=total_bytes), kept)
-        everywhere = packed if located is None else packed.unionByName(located)
-        candidates = with_locations(judged, everywhere, space=task.policy.space)
-        parts = in_parts(candidates, parts=-(-total // task.part_rows), part_rows=task.part_rows)
-        written = parts.mapInArrow(partial(workers.write_parts, task), _spark_schema(written_parts_schema())).collect()
-        listed = _write_listings(task, packed, count=count)
-    found = sorted((row.asDict() for row in written), key=lambda row: row["part"])
+    read = partial(workers.read_splits, task, _first_rows(engine, task))
+    rows = _with_marks(engine, task, engine.each(len(task.splits), read, judged_rows_schema()))
+    tasks = task_count(task)
+    spread = engine.spread(rows, tasks=tasks, by="row_number")
+    profiled = engine.apply(spread, partial(workers.profile_images, task), judged_images_schema())
+    judged = engine.keep(engine.last_of_duplicates(profiled, tasks=tasks))
+    total = engine.count(judged)
+    if total == 0:
+        return ProfileOutput([], [])
+    images = engine.keep(engine.accepted_images(judged))
+    located = _located(engine, task, images, listings=listings, rows=total)
+    new = engine.keep(engine.new_images(images, located))
+    count, total_bytes = engine.counted(new)
+    packed = engine.keep(_packed(engine, task, new, count=count, total_bytes=total_bytes))
+    candidates = engine.with_locations(judged, engine.union(packed, located), space=task.policy.space)
+    parts = engine.in_parts(candidates, parts=-(-total // task.part_rows), part_rows=task.part_rows)
+    written = engine.collect(engine.apply(parts, partial(workers.write_parts, task), written_parts_schema()))
+    found = sorted(written, key=lambda row: row["part"])
     if (rows_written := sum(row["rows"] for row in found)) != total:
         raise ContractError(f"expected {total:,} candidate rows, found {rows_written:,} in the parts; run it again")
-    return ProfileOutput(found, listed)
+    return ProfileOutput(found, _write_listings(engine, task, packed, count=count))
 
 
-def _with_marks(spark: SparkSession, task: workers.ProfileTask, rows: DataFrame) -> DataFrame:
+def _with_marks(engine: ProfileEngine, task: workers.ProfileTask, rows: Frame) -> Frame:
     if task.image_marks is None:
         return rows
     groups = max(1, min(task.image_marks.rows // MARKS_PER_GROUP, _LISTING_TASKS * task.settings.spark_partitions))
-    marks = _each(spark, groups, partial(workers.read_marks, task, groups), marks_schema())
-    return with_marks(rows, marks, images=task.image_marks.rows)
+    marks = engine.each(groups, partial(workers.read_marks, task, groups), marks_schema())
+    return engine.with_marks(rows, marks, images=task.image_marks.rows)
 
 
 def _located(
-    spark: SparkSession,
-    task: workers.ProfileTask,
-    images: DataFrame,
-    *,
-    listings: Sequence[str],
-    rows: int,
-    kept: ExitStack,
-) -> DataFrame | None:
+    engine: ProfileEngine, task: workers.ProfileTask, images: Frame, *, listings: Sequence[Listing], rows: int
+) -> Frame | None:
+    """Returns where those of the images lie that were packed before; None where nothing was.
+
+    A day's delivery is small and the listings hold the whole catalog: the day's hashes go to the listings, which are in
+    their order, and of 100 million locations only those near them are read. A large delivery is joined like any table.
+    """
     if not listings:
         return None
+    sought = engine.hashes(images) if rows <= _SOUGHT_IMAGES else None
     groups = min(len(listings), _LISTING_TASKS * task.settings.spark_partitions)
-    read = partial(read_listings, task, [listings[group::groups] for group in range(groups)])
-    known = known_images(_each(spark, groups, read, packed_schema()), images, rows=rows)
-    return _kept(distinct_locations(known), kept)
+    keys = [[listing.key for listing in listings[group::groups]] for group in range(groups)]
+    known = engine.each(groups, partial(read_listings, task, keys, sought), packed_schema())
+    if sought is None:
+        known = engine.known_images(known, images)
+    return engine.keep(engine.distinct_locations(known))
 
 
-def _kept(frame: DataFrame, kept: ExitStack) -> DataFrame:
-    """Keeps a frame until the job ends, and only this one: what others keep in a shared session stays."""
-    frame.persist()
-    kept.callback(frame.unpersist)
-    return frame
-
-
-def _packed(task: workers.ProfileTask, images: DataFrame, *, count: int, total_bytes: int) -> DataFrame:
+def _packed(engine: ProfileEngine, task: workers.ProfileTask, images: Frame, *, count: int, total_bytes: int) -> Frame:
     buckets = bucket_count(
         images=count,
         total_bytes=total_bytes,
         pack_rows=task.settings.pack_rows,
         pack_max_bytes=task.settings.pack_max_bytes,
     )
-    return in_buckets(images, buckets=buckets).mapInArrow(
-        partial(workers.pack_images, task), _spark_schema(packed_schema())
-    )
+    return engine.apply(engine.in_buckets(images, buckets=buckets), partial(workers.pack_images, task), packed_schema())
 
 
-def _write_listings(task: workers.ProfileTask, packed: DataFrame, *, count: int) -> list[str]:
+def _write_listings(engine: ProfileEngine, task: workers.ProfileTask, packed: Frame, *, count: int) -> list[Listing]:
     if count == 0:
         return []
-    spread = packed.repartition(-(-count // LISTING_ROWS))
-    written = spread.mapInArrow(partial(write_listing, task), _spark_schema(listing_schema())).collect()
+    spread = engine.spread(packed, tasks=-(-count // LISTING_ROWS))
+    written = engine.collect(engine.apply(spread, partial(write_listing, task), listing_schema()))
     if (rows := sum(row["rows"] for row in written)) != count:
         raise ContractError(f"expected {count:,} images in the pack listings, found {rows:,}; run it again")
-    return sorted(row["key"] for row in written)
+    return sorted((Listing(row["key"], row["rows"]) for row in written), key=lambda listing: listing.key)
 
 
-def _first_rows(spark: SparkSession, task: workers.ProfileTask) -> list[int]:
+def _first_rows(engine: ProfileEngine, task: workers.ProfileTask) -> list[int]:
     """Returns the number of the first row of each split; splits are counted only where others follow them."""
     counts = {number: split.rows for number, split in enumerate(task.splits)}
     last = len(task.splits) - 1
     if any(rows is None for number, rows in counts.items() if number != last):
         schema = pa.schema([pa.field("split", pa.int64()), pa.field("rows", pa.int64())])
-        counted = _each(spark, len(task.splits), partial(workers.count_split_rows, task), schema).collect()
+        counted = engine.collect(engine.each(len(task.splits), partial(workers.count_split_rows, task), schema))
         counts = {row["split"]: row["rows"] for row in counted}
     first_rows, position = [], 0
     for number in range(len(task.splits)):
         first_rows.append(position)
         position += counts[number] or 0
     return first_rows
-
-
-def _each(spark: SparkSession, count: int, work: Callable[..., Any], schema: pa.Schema) -> DataFrame:
-    """Runs `work` on each of the numbers up to `count`, one task each."""
-    return spark.range(0, count, 1, count).mapInArrow(work, _spark_schema(schema))
-
-
-def _spark_schema(schema: pa.Schema) -> Any:
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    return from_arrow_schema(schema)

@@ -11,13 +11,18 @@ import json
 import logging
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from spark_jobs.deliveries import read_delivery
-from spark_jobs.profile_plan import plan_profile
+from spark_jobs.pack_index import extend_pack_index, read_pack_index
+from spark_jobs.pack_listings import Listing
+from spark_jobs.profile_frames import SparkEngine
+from spark_jobs.profile_plan import has_at_most, plan_profile
 from spark_jobs.profile_run import ProfileOutput, run_profile
+from spark_jobs.profile_tables import TableEngine
+from spark_jobs.profile_workers import ProfileTask
 from spark_jobs.session import spark_errors, spark_session
 from spark_jobs.stage_progress import shown_stages
 from vitrine.catalogs import get_catalog
@@ -28,6 +33,7 @@ from vitrine.identity import attempt_id
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import CommittedAttempt, Ledger
 from vitrine.settings import Settings
+from vitrine.spark_configuration import in_process_rows
 from vitrine.storage import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -54,7 +60,7 @@ class Profile:
 
 
 def run_profile_job(settings: Settings, *, catalog_id: str, dt: str, delivery_id: str) -> Profile:
-    """Profiles a delivery, unless that is done already: then no Spark is started.
+    """Profiles a delivery, unless that is done already; few rows in this process (`in_process_rows`).
 
     The ledger's attempts (scope `profile`, key `profile_key`) hold the parts: key, rows and SHA-256 of each.
 
@@ -89,24 +95,25 @@ def _profile(
     task = plan_profile(settings, store, delivery, policy=policy, attempt=attempt)
     if not task.splits:
         return _result(ProfileOutput([], []))
-    listings = _pack_listings(ledger, delivery.catalog_id)
-    name = f"profile {delivery.catalog_id} {delivery.dt}"
-    with spark_errors(), spark_session(settings, name=name) as spark, shown_stages(spark, label=name):
-        output = run_profile(spark, task, listings=listings)
+    listings = read_pack_index(ledger, store, delivery.catalog_id)
+    if has_at_most(store, task, rows=in_process_rows(settings)):
+        output = run_profile(TableEngine(), task, listings=listings)
+    else:
+        output = _by_spark(settings, task, listings=listings, name=f"profile {delivery.catalog_id} {delivery.dt}")
     result = _result(output)
     _check(result, policy)
+    extend_pack_index(ledger, store, delivery.catalog_id, added=output.listings)
     return result
 
 
-def _pack_listings(ledger: Ledger, catalog_id: str) -> list[str]:
-    """Returns the keys of what says where the catalog's images lie, whether a manifest of today names them or not."""
-    before = ledger.attempts.committed_below(scope=SCOPE, key_prefix=f"{catalog_id}/")
-    keys_of = (
-        # A profile from before there were listings has its candidate rows, which say the same and more.
-        attempt.result.get("listings", [part["key"] for part in attempt.result["parts"]])
-        for attempt in before.values()
-    )
-    return list(chain.from_iterable(keys_of))
+def _by_spark(settings: Settings, task: ProfileTask, *, listings: list[Listing], name: str) -> ProfileOutput:
+    with (
+        spark_errors(),
+        spark_session(settings, name=name) as spark,
+        shown_stages(spark, label=name),
+        ExitStack() as kept,
+    ):
+        return run_profile(SparkEngine(spark, kept), task, listings=listings)
 
 
 def _result(output: ProfileOutput) -> dict[str, Any]:
@@ -119,7 +126,7 @@ def _result(output: ProfileOutput) -> dict[str, Any]:
     return {
         "parts": [{name: part[name] for name in ("key", "rows", "sha256")} for part in output.parts],
         "rows": sum(part["rows"] for part in output.parts),
-        "listings": output.listings,
+        "listings": [listing.key for listing in output.listings],
         "rejected_by_reason": dict(sorted(reasons.items())),
         **{name: totals[name] for name in ("rows_deleted", "rows_unlocated", "rows_denied")},
     }

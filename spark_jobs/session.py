@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from vitrine.process_state import environment
@@ -16,9 +17,29 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+class SparkIsNeeded(Exception):
+    """A job that was begun `without_spark` has come to where it needs it; nothing of its work is done."""
+
+
+@contextmanager
+def without_spark() -> Iterator[None]:
+    """Has jobs in the block that need Spark raise `SparkIsNeeded` in place of starting it."""
+    token = _forbidden.set(True)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
 @contextmanager
 def spark_session(settings: Settings, *, name: str) -> Iterator[SparkSession]:
-    """Yields a session on `settings.spark_master` and stops it at the end; one that is active already is shared."""
+    """Yields a session on `settings.spark_master` and stops it at the end; one that is active already is shared.
+
+    Raises:
+        SparkIsNeeded: inside `without_spark`.
+    """
+    if _forbidden.get():
+        raise SparkIsNeeded
     import pyspark
     from pyspark.sql import SparkSession
 
@@ -53,3 +74,6 @@ def spark_errors() -> Iterator[None]:
         yield
     except (PySparkException, Py4JError) as error:
         raise failed_job(str(error)) from error
+
+
+_forbidden: ContextVar[bool] = ContextVar("forbidden", default=False)

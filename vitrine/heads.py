@@ -7,6 +7,7 @@ also removes what it omits. A row that was rejected changes nothing: the item st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitrine.contracts.datasets import Manifest, PartFile
@@ -72,19 +73,27 @@ def head_rows(
     return table.select(list(columns)).combine_chunks()
 
 
-def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, str]:
-    """Returns the distinct units of embedding that a manifest's rows name, each with a part that names it."""
+@dataclass(frozen=True)
+class NamedUnit:
+    """A unit of embedding as the rows of a manifest name it: a part that names it, and how many rows do."""
+
+    part_key: str
+    rows: int
+
+
+def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, NamedUnit]:
+    """Returns the distinct units of embedding that a manifest's rows name."""
     import pyarrow as pa
 
-    units: dict[Unit, str] = {}
+    units: dict[Unit, NamedUnit] = {}
     for part in manifest.parts:
         for batch in _part_batches(object_store, part, ["source_id", "row_group"]):
-            distinct = (
-                pa.Table.from_batches([batch]).group_by(["source_id", "row_group"], use_threads=False).aggregate([])
-            )
-            for row in distinct.to_pylist():
+            table = pa.Table.from_batches([batch]).group_by(["source_id", "row_group"], use_threads=False)
+            for row in table.aggregate([([], "count_all")]).to_pylist():
                 if row["source_id"] is not None:  # deleted rows have none
-                    units.setdefault((row["source_id"], row["row_group"]), part.key)
+                    unit = row["source_id"], row["row_group"]
+                    before = units.get(unit, NamedUnit(part.key, 0))
+                    units[unit] = NamedUnit(before.part_key, before.rows + row["count_all"])
     return units
 
 

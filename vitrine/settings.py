@@ -158,6 +158,14 @@ class Settings(BaseModel):
     spark_partitions: int = Field(
         2, description="Partitions of a Spark job; on a cluster, about two for each core.", ge=1
     )
+    spark_in_process_rows: int | None = Field(
+        None,
+        description=(
+            "A delivery of up to this many rows is profiled, and as many pictures are embedded, in the task's own "
+            "process: a JVM takes longer to start. Empty: 5,000 where the master is local, 0 on a cluster."
+        ),
+        ge=0,
+    )
     spark_gpus_per_task: float = Field(0.0, description="GPUs of one embedding task, by stage-level resources.", ge=0)
 
     # Index

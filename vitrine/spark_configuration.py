@@ -21,6 +21,8 @@ from vitrine.settings import Settings
 
 log = logging.getLogger(__name__)
 
+# Fewer take less time in one process than Spark needs to start: benchmarks/small_jobs.py.
+_IN_PROCESS_ROWS = 5_000
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # What a Python worker raised, as Spark quotes it: the last line of its traceback.
 _WORKER_ERROR = re.compile(r"^(?:vitrine\.errors\.)(\w+): (.*?)(?=^\s*at |^\s*$|\Z)", re.MULTILINE | re.DOTALL)
@@ -135,6 +137,21 @@ def open_context(
 def is_local(master: str) -> bool:
     """Tells whether a master runs everything in one process; `local-cluster[…]` does not."""
     return master == "local" or master.startswith("local[")
+
+
+def in_process_rows(settings: Settings) -> int:
+    """Returns how many rows a job of Spark handles without Spark; on a cluster none unless the settings say so."""
+    if settings.spark_in_process_rows is not None:
+        return settings.spark_in_process_rows
+    return _IN_PROCESS_ROWS if is_local(settings.spark_master) else 0
+
+
+def local_threads(settings: Settings) -> int:
+    """Returns how many tasks Spark would run at once on this machine, which is how many run without it."""
+    found = re.fullmatch(r"local\[(\d+)(?:,\d+)?\]", settings.spark_master)
+    if found is not None:
+        return max(1, int(found[1]))
+    return 1 if settings.spark_master == "local" else len(os.sched_getaffinity(0))
 
 
 def failed_job(text: str) -> errors.VitrineError:

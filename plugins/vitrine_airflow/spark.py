@@ -1,4 +1,4 @@
-"""Jobs of stages, each a process of its own: `spark-submit` of `<stage>/submit.py`, configured by the settings."""
+"""Jobs of stages: `spark-submit` of `<stage>/submit.py`, configured by the settings; small ones run in the task."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from vitrine.errors import SettingsError
 from vitrine_airflow import run
 
 _PR_SET_PDEATHSIG = 1
+_WITHOUT_SPARK = {"profile", "embed"}  # verbs that need none for few rows
 _WITH_PROVENANCE = {"mine", "run-training"}  # verbs that write who asked beside what they make; others take no run
 
 
@@ -69,7 +70,7 @@ class StageJob(SparkSubmitOperator):
 
 
 class SparkJob(StageJob):
-    """Runs one verb of `spark_jobs`.
+    """Runs one verb of `spark_jobs`, in the task's own process where that needs no Spark.
 
     Args:
         verb: `profile`, `embed` or `mine`.
@@ -82,6 +83,16 @@ class SparkJob(StageJob):
     def __init__(self, *, verb: str, options: Mapping[str, Any], fingerprint: str | None = None, **kwargs: Any) -> None:
         super().__init__(verb=verb, options=options, **kwargs)
         self.fingerprint = fingerprint
+
+    def execute(self, context: Context) -> None:
+        """Runs the verb here, or submits it and waits for it."""
+        from spark_jobs.__main__ import run_without_spark
+
+        if self.verb in _WITHOUT_SPARK and run_without_spark(
+            run.settings(), [self.verb, *command_line(self._given_options())]
+        ):
+            return
+        super().execute(context)
 
     def _given_options(self) -> dict[str, Any]:
         return {**self.options, "fingerprint": self.fingerprint}

@@ -1,22 +1,26 @@
-"""The embedding job: what has no block yet is spread over Spark's tasks; what has one costs nothing."""
+"""The embedding job: what has no block yet is spread over tasks of Spark or of this process; the rest costs nothing."""
 
 from __future__ import annotations
 
 import logging
+import queue
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.embedding.progress import watched
 from spark_jobs.embedding.units import EmbeddingUnit, missing_units
-from spark_jobs.embedding.worker import SUMMARY_SCHEMA, EmbedTask, embed_partition
+from spark_jobs.embedding.worker import SUMMARY_SCHEMA, EmbedTask, embed_partition, embed_units
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.errors import SettingsError, SpaceMixError
 from vitrine.heads import external_fingerprint
 from vitrine.settings import Settings
+from vitrine.spark_configuration import in_process_rows, local_threads
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -34,8 +38,8 @@ class EmbedSummary:
     Attributes:
         units: that had no block when it began.
         blocks, images: that this run committed; fewer than `units` when another run was first.
-        workers: Python processes that had units; each loads the encoder at most once.
-        encoder_loads: of all of them together.
+        workers: Python processes that had units.
+        encoder_loads: of all of them together: one in each worker of Spark, one for each task at once in this process.
     """
 
     units: int = 0
@@ -58,7 +62,7 @@ def run_embed_job(
     fingerprint: str,
     manifests: Mapping[str, str] | None = None,
 ) -> EmbedSummary:
-    """Commits a block for every unit that has none under the encoder. Starts no Spark when there is no such unit.
+    """Commits a block for every unit that has none under the encoder; few pictures in this process (`in_process_rows`).
 
     Args:
         settings: of the platform.
@@ -87,7 +91,8 @@ def run_embed_job(
         # Executors run in folders of their own: a relative state folder would be another one in each.
         task = EmbedTask(settings.model_copy(update={"state_dir": settings.state_dir.absolute()}), catalog, fingerprint)
         with watched(ledger, catalog_id=catalog_id, fingerprint=fingerprint, units=len(units)):
-            summary = _run(settings, task, units)
+            few = sum(unit.rows for unit in units) <= in_process_rows(settings)
+            summary = _in_process(settings, task, units) if few else _by_spark(settings, task, units)
     finally:
         ledger.close()
     summary = replace(summary, seconds=time.monotonic() - began)
@@ -104,7 +109,30 @@ def run_embed_job(
     return summary
 
 
-def _run(settings: Settings, task: EmbedTask, units: Sequence[EmbeddingUnit]) -> EmbedSummary:
+def _in_process(settings: Settings, task: EmbedTask, units: Sequence[EmbeddingUnit]) -> EmbedSummary:
+    waiting: queue.SimpleQueue[EmbeddingUnit] = queue.SimpleQueue()
+    for unit in units:
+        waiting.put(unit)
+    slots = min(len(units), local_threads(settings))
+    with ThreadPoolExecutor(slots, thread_name_prefix="embed") as pool:
+        running = [pool.submit(embed_units, task, _taken(waiting), slot=slot) for slot in range(slots)]
+        try:
+            done = [future.result() for future in running]
+        except BaseException:
+            deque(_taken(waiting), maxlen=0)  # the others end with the unit that they are at
+            raise
+    return _summary(units, done)
+
+
+def _taken(waiting: queue.SimpleQueue[EmbeddingUnit]) -> Iterator[EmbeddingUnit]:
+    while True:
+        try:
+            yield waiting.get_nowait()
+        except queue.Empty:
+            return
+
+
+def _by_spark(settings: Settings, task: EmbedTask, units: Sequence[EmbeddingUnit]) -> EmbedSummary:
     from spark_jobs.session import spark_errors, spark_session
 
     tasks = min(len(units), max(4 * settings.spark_partitions, -(-len(units) // UNITS_A_TASK)))
@@ -114,12 +142,16 @@ def _run(settings: Settings, task: EmbedTask, units: Sequence[EmbeddingUnit]) ->
         done = frame.mapInArrow(
             partial(embed_partition, task), SUMMARY_SCHEMA, profile=_gpu_profile(settings, spark)
         ).collect()  # one row for each task
+    return _summary(units, [row.asDict() for row in done])
+
+
+def _summary(units: Sequence[EmbeddingUnit], done: Sequence[Mapping[str, Any]]) -> EmbedSummary:
     return EmbedSummary(
         units=len(units),
-        blocks=sum(row.blocks for row in done),
-        images=sum(row.images for row in done),
-        workers=len({row.worker for row in done}),
-        encoder_loads=sum(row.encoder_loads for row in done),
+        blocks=sum(row["blocks"] for row in done),
+        images=sum(row["images"] for row in done),
+        workers=len({row["worker"] for row in done}),
+        encoder_loads=sum(row["encoder_loads"] for row in done),
     )
 
 

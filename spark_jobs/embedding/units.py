@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vitrine.catalogs import Catalog
-from vitrine.heads import manifest_units, read_manifest
+from vitrine.heads import Unit, manifest_units, read_manifest
 from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore, keys
 
@@ -18,11 +18,13 @@ class EmbeddingUnit:
     Attributes:
         source_id, row_group: as the rows of the manifest name it.
         key: the Parquet object to read.
+        rows: of the manifests that were looked at, about as many as it has vectors; 0 where nobody counted.
     """
 
     source_id: str
     row_group: int
     key: str
+    rows: int = 0
 
 
 def missing_units(
@@ -38,15 +40,16 @@ def missing_units(
     Args:
         manifests: day to manifest_id.
     """
-    named: dict[tuple[str, int], str] = {}
+    named: dict[Unit, EmbeddingUnit] = {}
     for dt in sorted(manifests):
         manifest = read_manifest(object_store, catalog.catalog_id, dt, manifests[dt])
-        for unit, part_key in manifest_units(object_store, manifest).items():
-            own = part_key if catalog.space == "vectors" else keys.image_pack(catalog.catalog_id, unit[0])
-            named.setdefault(unit, own)
+        for unit, found in manifest_units(object_store, manifest).items():
+            own = found.part_key if catalog.space == "vectors" else keys.image_pack(catalog.catalog_id, unit[0])
+            before = named.get(unit, EmbeddingUnit(*unit, key=own))
+            named[unit] = replace(before, rows=before.rows + found.rows)
     if not named:
         return []
     committed = ledger.blocks.committed(
         catalog_id=catalog.catalog_id, fingerprint=fingerprint, source_ids={source_id for source_id, _ in named}
     )
-    return [EmbeddingUnit(*unit, key=key) for unit, key in sorted(named.items()) if unit not in committed]
+    return [named[unit] for unit in sorted(named) if unit not in committed]

@@ -9,8 +9,10 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,9 +29,10 @@ from vitrine.settings import Settings
 
 SUMMARY_SCHEMA = "worker string, units bigint, blocks bigint, images bigint, encoder_loads bigint, seconds double"
 
-_loaded: dict[tuple[str, str, str, str, int], Encoder] = {}
-_loads = 0
+_loaded: dict[tuple[str, str, str, str, int, int], Encoder] = {}
+_loads: Counter[int] = Counter()  # by slot: the count is what shows that a process loads once
 _lock = threading.Lock()
+_loading: dict[int, threading.Lock] = {}
 
 
 @dataclass(frozen=True)
@@ -43,41 +46,54 @@ class EmbedTask:
 
 def embed_partition(task: EmbedTask, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Embeds the units of one Spark partition and yields one row: what this task did."""
-    began, loads_before = time.monotonic(), _loads
-    units = blocks = images = 0
-    for _, block in _embed(task, _units_of(batches)):
-        units += 1
+    done = embed_units(task, _units_of(batches))
+    if done["units"]:
+        yield pa.RecordBatch.from_pylist([done])
+
+
+def embed_units(task: EmbedTask, units: Iterator[EmbeddingUnit], *, slot: int = 0) -> dict[str, Any]:
+    """Embeds units and returns a row of `SUMMARY_SCHEMA`: what was done.
+
+    Args:
+        task: what to embed under.
+        units: of one task.
+        slot: each of the tasks that run in one process at once has its own encoder, as it would in a worker of Spark.
+    """
+    began, loads_before = time.monotonic(), _loads[slot]
+    count = blocks = images = 0
+    for _, block in _embed(task, units, slot):
+        count += 1
         if block is not None:
             blocks += 1
             images += block.rows
-    if units:
-        row = {
-            "worker": f"{socket.gethostname()}:{os.getpid()}",
-            "units": units,
-            "blocks": blocks,
-            "images": images,
-            "encoder_loads": _loads - loads_before,
-            "seconds": time.monotonic() - began,
-        }
-        yield pa.RecordBatch.from_pylist([row])
+    return {
+        "worker": f"{socket.gethostname()}:{os.getpid()}",
+        "units": count,
+        "blocks": blocks,
+        "images": images,
+        "encoder_loads": _loads[slot] - loads_before,
+        "seconds": time.monotonic() - began,
+    }
 
 
-def worker_encoder(settings: Settings, fingerprint: str, *, device: str) -> Encoder:
-    """Returns the process's encoder; the first call fetches and loads it.
+def worker_encoder(settings: Settings, fingerprint: str, *, device: str, slot: int = 0) -> Encoder:
+    """Returns the process's encoder of a slot; the first call fetches and loads it.
 
     Raises:
         EncoderError: it was never published, or does not load.
         SettingsError: its cache cannot be written.
     """
-    global _loads  # noqa: PLW0603 - the count is what shows that a process loads once
     wanted = (
         fingerprint,
         settings.inference_engine,
         device,
         settings.inference_precision,
         settings.embed_batch_size,
+        slot,
     )
     with _lock:
+        own = _loading.setdefault(slot, threading.Lock())
+    with own:  # slots load side by side
         if wanted not in _loaded:
             cache = settings.state_dir / "encoders"
             try:
@@ -96,11 +112,13 @@ def worker_encoder(settings: Settings, fingerprint: str, *, device: str) -> Enco
                 threads=settings.inference_threads,
                 batch_size=settings.embed_batch_size,
             )
-            _loads += 1
+            _loads[slot] += 1
         return _loaded[wanted]
 
 
-def _embed(task: EmbedTask, units: Iterator[EmbeddingUnit]) -> Iterator[tuple[EmbeddingUnit, EmbeddingBlock | None]]:
+def _embed(
+    task: EmbedTask, units: Iterator[EmbeddingUnit], slot: int
+) -> Iterator[tuple[EmbeddingUnit, EmbeddingBlock | None]]:
     settings, catalog = task.settings, task.catalog
     object_store, ledger = open_object_store(settings), open_ledger(settings)
     try:
@@ -118,7 +136,7 @@ def _embed(task: EmbedTask, units: Iterator[EmbeddingUnit]) -> Iterator[tuple[Em
                 units,
                 object_store=object_store,
                 ledger=ledger,
-                encoder=worker_encoder(settings, task.fingerprint, device=_device(settings)),
+                encoder=worker_encoder(settings, task.fingerprint, device=_device(settings), slot=slot),
                 catalog_id=catalog.catalog_id,
                 batch_size=settings.embed_batch_size,
                 threads=settings.fetch_threads,

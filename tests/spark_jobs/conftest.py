@@ -20,6 +20,13 @@ def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(params=["in this process", "by Spark"])
+def either_way(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    """Settings under which a job runs without a JVM, and such under which it starts one: both are to do the same."""
+    rows = 0 if request.param == "by Spark" else 5_000
+    return settings.model_copy(update={"spark_in_process_rows": rows})
+
+
 @pytest.fixture(scope="session")
 def encoder_store(s3_server: dict[str, str]) -> ObjectStore:
     """A bucket that holds the tiny encoder."""

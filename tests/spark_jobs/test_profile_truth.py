@@ -26,6 +26,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def settings(either_way: Settings) -> Settings:
+    """Each test holds for both engines."""
+    return either_way
+
+
 @pytest.mark.parametrize("dt", DAYS)
 def test_the_rejected_rows_of_a_day_are_those_that_were_planted(
     dt: str,

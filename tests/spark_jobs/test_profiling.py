@@ -1,4 +1,4 @@
-"""The profile job on a real Spark: every reason, duplicates, packs that are shared, and the same parts every time."""
+"""The profile job, in this process and on a real Spark: every reason, duplicates, packs that are shared, and the same parts every time."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
 pytestmark = pytest.mark.usefixtures("local_spark")
+
+
+@pytest.fixture
+def settings(either_way: Settings) -> Settings:
+    """Each test holds for both engines."""
+    return either_way
 
 
 @pytest.fixture
