@@ -35,7 +35,7 @@ def read_pack_index(ledger: Ledger, store: ObjectStore, catalog_id: str) -> list
 
 
 def extend_pack_index(ledger: Ledger, store: ObjectStore, catalog_id: str, *, added: Sequence[Listing]) -> None:
-    """Adds listings to a catalog's index; several profiles at once each add theirs.
+    """Adds listings to a catalog's index; several profiles at once each add theirs, at worst twice.
 
     A profile that is killed after this has packed its images all the same: the next attempt finds them.
     """

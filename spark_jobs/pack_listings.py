@@ -1,8 +1,8 @@
 """Pack listings: where the images lie that profiles packed, for later profiles to find them by their SHA-256.
 
-All listings together hold each packed image once, however often it was delivered since, and also when no current
-manifest names it any more: what comes back is found in its pack, and with it the vector that was made of it. A listing
-is in order of the hashes and in small row groups, so that few images are found in it by reading little.
+All listings together hold each packed image, once as a rule, however often it was delivered since, and also when no
+current manifest names it any more: what comes back is found in its pack, and with it the vector that was made of it. A
+listing is in order of the hashes and in small row groups, so that few images are found in it by reading little.
 """
 
 from __future__ import annotations

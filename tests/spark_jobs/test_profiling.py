@@ -1,4 +1,4 @@
-"""The profile job, in this process and on a real Spark: every reason, duplicates, packs that are shared, and the same parts every time."""
+"""The profile job, in this process and by Spark: every reason, duplicates, shared packs, the same parts every time."""
 
 from __future__ import annotations
 

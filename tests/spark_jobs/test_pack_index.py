@@ -1,0 +1,180 @@
+"""The pack index: every location is found, and a day reads few listings however many days there were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_jobs import pack_index
+from spark_jobs.candidate_batches import packed_schema
+from spark_jobs.deliveries import record_delivery
+from spark_jobs.pack_index import MERGED_AT, extend_pack_index, read_pack_index
+from spark_jobs.pack_listings import Listing, put_listing, read_listing
+from spark_jobs.profiling import run_profile_job
+from tests.spark_jobs.delivered_folder import DT, declare, small_delivery
+from vitrine.ledger import Ledger
+from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
+
+
+def locations(numbers: Iterator[int] | range | list[int]) -> pa.Table:
+    """A location for each number."""
+    rows = [
+        {"image_sha256": hash_of(n), "pack_id": f"pack-{n}", "image_offset": n, "row_group": n % 3} for n in numbers
+    ]
+    return pa.Table.from_pylist(rows, packed_schema())
+
+
+def hash_of(number: int) -> str:
+    """The hash of a made image."""
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def found(store: ObjectStore, listings: list[Listing], numbers: list[int] | None = None) -> list[dict[str, Any]]:
+    """The locations that listings tell of, in order of the hashes."""
+    sought = None if numbers is None else sorted(map(hash_of, numbers))
+    batches = [batch for listing in listings for batch in read_listing(store, listing.key, sought=sought)]
+    return pa.Table.from_batches(batches, packed_schema()).sort_by("image_sha256").to_pylist()
+
+
+@contextmanager
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The keys that are read inside the block, one for each request."""
+    read: list[str] = []
+    original = ObjectStore.get_bytes
+
+    def get_bytes(self: ObjectStore, key: str, **options: Any) -> bytes:
+        read.append(key)
+        return original(self, key, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "get_bytes", get_bytes)
+        yield read
+
+
+def test_what_was_added_is_found_whole_and_by_its_hashes(
+    object_store: ObjectStore, ledger: Ledger, catalog_id: str
+) -> None:
+    for day in range(30):
+        added = put_listing(object_store, locations(range(5 * day, 5 * day + 5)), prefix=f"{catalog_id}/p/{day}")
+        extend_pack_index(ledger, object_store, catalog_id, added=[added])
+
+    listings = read_pack_index(ledger, object_store, catalog_id)
+
+    everything = locations(range(150)).sort_by("image_sha256").to_pylist()
+    assert found(object_store, listings) == everything
+    assert (
+        found(object_store, listings, [3, 77, 149, 1_000])
+        == locations([3, 77, 149]).sort_by("image_sha256").to_pylist()
+    )
+    assert len(listings) < 3 * MERGED_AT
+
+
+def test_of_a_large_listing_only_the_row_groups_near_the_hashes_are_read(
+    object_store: ObjectStore, catalog_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark_jobs.pack_listings.GROUP_ROWS", 100)
+    listing = put_listing(object_store, locations(range(20_000)), prefix=f"{catalog_id}/p")
+    size = object_store.size_bytes(listing.key)
+    original, read = ObjectStore.get_bytes, []
+
+    def get_bytes(self: ObjectStore, key: str, **options: Any) -> bytes:
+        data = original(self, key, **options)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(ObjectStore, "get_bytes", get_bytes)
+
+    assert [row["image_offset"] for row in found(object_store, [listing], [4_711])] == [4_711]
+    assert sum(read) < size / 4
+
+
+@given(st.lists(st.integers(1, 2_000_000), max_size=80))
+def test_merging_ends_loses_nothing_and_leaves_few_of_a_size(sizes: list[int]) -> None:
+    listings = [Listing(f"l{number}", rows) for number, rows in enumerate(sizes)]
+    standing = sorted(listings, key=lambda listing: listing.rows)
+    rounds = 0
+    while (group := pack_index._to_merge(standing)) is not None:
+        rounds += 1
+        rest = [listing for listing in standing if listing not in group]
+        merged = Listing(f"m{rounds}", sum(listing.rows for listing in group))
+        assert merged.rows <= pack_index.MERGED_ROWS
+        standing = sorted([*rest, merged], key=lambda listing: listing.rows)
+
+    assert sum(listing.rows for listing in standing) == sum(sizes)
+    small = [listing for listing in standing if listing.rows <= pack_index.MERGED_ROWS // MERGED_AT // MERGED_AT]
+    assert len(small) <= 9 * (MERGED_AT - 1)
+
+
+def test_profiles_that_end_at_once_each_add_what_they_packed(
+    object_store: ObjectStore, ledger: Ledger, catalog_id: str
+) -> None:
+    added = [put_listing(object_store, locations([number]), prefix=f"{catalog_id}/p/{number}") for number in range(12)]
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda one: extend_pack_index(ledger, object_store, catalog_id, added=[one]), added))
+
+    listings = read_pack_index(ledger, object_store, catalog_id)
+    assert {row["image_offset"] for row in found(object_store, listings, list(range(12)))} == set(range(12))
+
+
+def test_a_platform_from_before_the_index_finds_what_its_profiles_listed(
+    object_store: ObjectStore, ledger: Ledger, catalog_id: str
+) -> None:
+    for day, name in ((1, "listings"), (2, "parts")):
+        listing = put_listing(object_store, locations([day]), prefix=f"{catalog_id}/old/{day}")
+        parts = [{"key": listing.key, "rows": 1, "sha256": ""}]
+        result = {"parts": parts} | ({"listings": [listing.key]} if name == "listings" else {})
+        ledger.attempts.commit(
+            scope="profile", key=f"{catalog_id}/delivery-{day}/p", attempt_id=f"a{day}", result=result
+        )
+
+    before = read_pack_index(ledger, object_store, catalog_id)
+    new = put_listing(object_store, locations([3]), prefix=f"{catalog_id}/new")
+    extend_pack_index(ledger, object_store, catalog_id, added=[new])
+    after = read_pack_index(ledger, object_store, catalog_id)
+
+    assert sorted(row["image_offset"] for row in found(object_store, before)) == [1, 2]
+    assert sorted(row["image_offset"] for row in found(object_store, after)) == [1, 2, 3]
+
+
+def test_a_day_after_many_days_asks_for_about_as_much_as_one_after_ten(
+    settings: Settings,
+    object_store: ObjectStore,
+    ledger: Ledger,
+    catalog_id: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    declare(settings, catalog_id)
+    requests = []
+    day = 0
+    for days in (10, 150):  # benchmarks/long_history.py goes to 1,000
+        while day < days:  # what a profile of a day leaves
+            prefix = f"{catalog_id}/pack_listings/{day}"
+            added = put_listing(object_store, locations(range(20 * day, 20 * day + 20)), prefix=prefix)
+            extend_pack_index(ledger, object_store, catalog_id, added=[added])
+            ledger.attempts.commit(
+                scope="profile",
+                key=f"{catalog_id}/delivery-{day}/p",
+                attempt_id=f"a{day}",
+                result={"parts": [], "listings": [added.key]},
+            )
+            day += 1
+        folder = small_delivery(tmp_path / str(days), first_seed=days)
+        delivery_id = record_delivery(settings, catalog_id=catalog_id, dt=DT, source=str(folder))
+        with counted_reads(monkeypatch) as read:
+            run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
+        requests.append(len(read))
+
+    assert requests[1] < 2 * requests[0]
+    assert len(read_pack_index(ledger, object_store, catalog_id)) < 30
