@@ -48,8 +48,22 @@ class JudgedImage:
     verdict: Verdict | None = None
 
 
-def profile_image(uri: str, *, fetcher: ImageFetcher, policy: IngestPolicy, mark: str | None = None) -> JudgedImage:
+def profile_image(
+    uri: str,
+    *,
+    fetcher: ImageFetcher,
+    policy: IngestPolicy,
+    mark: str | None = None,
+    keep: Callable[[str, bytes], None] | None = None,
+) -> JudgedImage:
     """Fetches one image, with `mark` only as it was recorded, and profiles it.
+
+    Args:
+        uri: absolute.
+        fetcher: of the object store.
+        policy: limits and thresholds.
+        mark: as `ImageFetcher.fetch` takes it.
+        keep: is handed the SHA-256 and the bytes of an image that is not rejected.
 
     Raises:
         StorageError: the object store failed, which says nothing about the image.
@@ -65,6 +79,8 @@ def profile_image(uri: str, *, fetcher: ImageFetcher, policy: IngestPolicy, mark
         )
     else:
         judged = profile_bytes(fetched.data, policy=policy)
+        if keep is not None and judged.verdict is None and judged.profile.image_sha256 is not None:
+            keep(judged.profile.image_sha256, fetched.data)
     if judged.verdict is None:
         return judged
     return replace(judged, verdict=Verdict(judged.verdict.reason, f"{uri}: {judged.verdict.detail}"))

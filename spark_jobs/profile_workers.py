@@ -9,7 +9,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby, pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +30,7 @@ from spark_jobs.candidate_batches import (
 from spark_jobs.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
 from spark_jobs.image_packs import PackedImage, plan_packs, store_pack
 from spark_jobs.image_profiles import JudgedImage, profile_image
+from spark_jobs.image_spool import process_spool
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import candidate_schema
 from vitrine.deliveries.image_uris import ImagePlaces
@@ -67,6 +70,7 @@ class ProfileTask:
     listings_prefix: str
     part_rows: int
     image_marks: PartFile | None = None
+    spool: Path | None = None  # a folder that all tasks share
 
 
 def count_split_rows(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -105,6 +109,12 @@ def read_marks(task: ProfileTask, groups: int, batches: Batches) -> Iterator[pa.
 def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
     """Judged rows in, the same rows with the profiles and verdicts of their images out."""
     fetcher = executor_fetcher(task.settings)
+    judge = partial(
+        profile_image,
+        fetcher=fetcher,
+        policy=task.policy,
+        keep=None if task.spool is None else process_spool(task.spool).keep,
+    )
     waiting: deque[tuple[pa.RecordBatch, list[str | None], dict[str, Future[JudgedImage]]]] = deque()
     with ThreadPoolExecutor(task.settings.fetch_threads, thread_name_prefix="profile") as pool:
         try:
@@ -112,7 +122,7 @@ def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBat
                 wanted = _wanted_images(batch)
                 marks = _marks(batch)
                 futures = {
-                    uri: pool.submit(profile_image, uri, fetcher=fetcher, policy=task.policy, mark=marks.get(uri))
+                    uri: pool.submit(judge, uri, mark=marks.get(uri))
                     for uri in dict.fromkeys(wanted)
                     if uri is not None
                 }
@@ -132,8 +142,11 @@ def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]
     store = executor_store(task.settings)
     fetcher = executor_fetcher(task.settings)
     max_bytes = task.policy.image_max_bytes
+    spool = None if task.spool is None else process_spool(task.spool)
 
     def content(image: PackedImage) -> bytes:
+        if spool is not None and (spooled := spool.take(image.image_sha256)) is not None:
+            return spooled
         with at_row(f"image {image.image_uri}"):
             fetched = fetcher.fetch(image.image_uri, max_bytes=max_bytes)
         if fetched.data is None:

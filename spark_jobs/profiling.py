@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spark_jobs.deliveries import read_delivery
@@ -32,8 +32,9 @@ from vitrine.errors import ContractError, StorageError
 from vitrine.identity import attempt_id
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import CommittedAttempt, Ledger
+from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
-from vitrine.spark_configuration import in_process_rows
+from vitrine.spark_configuration import in_process_rows, is_local
 from vitrine.storage import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -96,10 +97,14 @@ def _profile(
     if not task.splits:
         return _result(ProfileOutput([], []))
     listings = read_pack_index(ledger, store, delivery.catalog_id)
-    if has_at_most(store, task, rows=in_process_rows(settings)):
-        output = run_profile(TableEngine(), task, listings=listings)
-    else:
-        output = _by_spark(settings, task, listings=listings, name=f"profile {delivery.catalog_id} {delivery.dt}")
+    few = has_at_most(store, task, rows=in_process_rows(settings))
+    with ExitStack() as held:
+        if few or is_local(settings.spark_master):  # executors of a cluster share no folder that anybody would clear
+            task = replace(task, spool=held.enter_context(scratch_folder(settings, "profile")).absolute())
+        if few:
+            output = run_profile(TableEngine(), task, listings=listings)
+        else:
+            output = _by_spark(settings, task, listings=listings, name=f"profile {delivery.catalog_id} {delivery.dt}")
     result = _result(output)
     _check(result, policy)
     extend_pack_index(ledger, store, delivery.catalog_id, added=output.listings)
