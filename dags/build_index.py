@@ -10,7 +10,7 @@ coalesce: each takes the whole head as it is once no ingest of the catalog runs 
 2. `resolve_encoder` settles the encoder for the rest of the run. One whose promotion was given up is skipped. Where the
    head has all its vectors under it, that is the embedding set: the manifests of the head and the blocks that cover
    them.
-3. `embed_head` embeds what the head lacks under the encoder (Spark), again when a partition was published meanwhile,
+3. `embed_head` embeds what the head lacks under the encoder, again when a partition was published meanwhile,
    and writes the embedding set. Where nothing is lacking it is skipped, and takes no slot.
 4. `plan_index` orders the rows, cuts them into parts, chooses the recipe, and trains a quantizer where the newest one
    does not fit the head any more.

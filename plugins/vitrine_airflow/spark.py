@@ -60,6 +60,11 @@ class StageJob(SparkSubmitOperator):
             self.env_vars["TMPDIR"] = str(scratch)
             super().execute(context)
 
+    def on_kill(self) -> None:
+        """Ends what was submitted; what runs in the task's own process ends with it."""
+        if self._hook is not None:
+            super().on_kill()
+
     def _given_options(self) -> dict[str, Any]:
         return dict(self.options)
 

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from spark_jobs.deliveries import record_delivery
 from tests.dags.conftest import ROOT
+from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
 from tests.waiting import is_gone, wait_for
+from vitrine.ledger import Ledger
+from vitrine.settings import Settings
 
 
 def test_options_become_a_command_line() -> None:
@@ -49,6 +53,29 @@ def test_the_connection_of_the_set_up_names_the_master(
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", spark_connection(master))
 
     assert SparkSubmitHook()._resolve_connection()["master"] == expected
+
+
+def test_a_small_day_is_profiled_by_the_task_and_a_large_one_by_spark_submit(
+    settings: Settings, ledger: Ledger, catalog_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vitrine_airflow.spark import SparkJob, StageJob
+
+    submitted: list[list[str]] = []
+    monkeypatch.setattr(StageJob, "execute", lambda task, _: submitted.append([task.verb, task.options["dt"]]))
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
+    catalog = declare(settings, catalog_id)
+    delivery_id = record_delivery(settings, catalog_id=catalog_id, dt=DT, source=str(small_delivery(tmp_path)))
+    options = {"catalog": catalog_id, "dt": DT, "delivery-id": delivery_id}
+
+    for verb, rows in (("profile", "5"), ("mine", "1000"), ("profile", "6")):
+        monkeypatch.setenv("VITRINE_SPARK_IN_PROCESS_ROWS", rows)
+        job = SparkJob(task_id="job", verb=verb, options=options)
+        job.execute({})
+        job.on_kill()  # of a job that was not submitted there is nothing to end
+
+    assert submitted == [["profile", DT], ["mine", DT]]
+    assert [part["rows"] for part in committed_parts(settings, ledger, catalog, delivery_id)] == [6]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a process to its parent")
