@@ -6,13 +6,13 @@ day that has ended, where the catalog declares a `schedule`. It is the only DAG 
 1. `check_partition_key` refuses a run without a day.
 2. `record_delivery` copies the day's items as delivered, so that redoing the day redoes this delivery and not the
    source as it is by then. A day without any delivery is skipped.
-3. `profile_images` decodes and judges every image where it lies, and packs the accepted bytes: many in Spark, few in the
-   task itself.
+3. `profile_images` decodes and judges every image where it lies, and packs the accepted bytes; many rows go to Spark,
+   few are handled in the task itself.
 4. `validate_items` runs Great Expectations and the partition gate, and writes the manifest; too many rejects stop here,
    before any embedding is paid for, and so does a delivery that takes too much out of the head, unless that is meant.
 5. `resolve_encoders` finds the encoder of the live release, or the champion before the first, and the one that is being
    promoted.
-6. `embed_images` embeds the images that have no embedding under each of them yet: many in Spark, few in the task itself.
+6. `embed_images` embeds the images that have no embedding under each of them yet, many of them in Spark.
 7. `publish_partition` makes the manifest the day's current one.
 8. `trigger_build` asks for a build of the head under each; a build that still waits takes this day along.
 

@@ -6,7 +6,6 @@ every way that it offers. A listener counts the connections that MLflow makes on
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import sys
@@ -60,6 +59,7 @@ class Found:
 
 def main() -> int:
     """Attacks a platform of its own; returns 0 when nothing came through."""
+    from benchmarks.private_platform import private_environment
     from deploy.local import lifecycle
     from deploy.local.layout import Layout
 
@@ -67,7 +67,7 @@ def main() -> int:
         layout = Layout(Path(scratch) / "state")
         began = time.monotonic()
         try:
-            configuration = lifecycle.up(layout, _environment(layout.state_dir), report=lambda _: None)
+            configuration = lifecycle.up(layout, private_environment(layout), report=lambda _: None)
             print(f"a platform is up after {time.monotonic() - began:.0f} s", flush=True)
             bucket = configuration.settings.bucket
             target = Target(
@@ -225,16 +225,6 @@ def _listener() -> Iterator[tuple[int, list[str]]]:
         yield server.getsockname()[1], connections
         server.shutdown(socket.SHUT_RDWR)
         thread.join(timeout=10.0)
-
-
-def _environment(state_dir: Path) -> dict[str, str]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
-    ports = [str(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    names = [f"VITRINE_{name}_PORT" for name in ("SEARCH", "AIRFLOW", "MLFLOW", "S3")]
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
-    return {**inherited, **dict(zip(names, ports, strict=True)), "VITRINE_STATE_DIR": str(state_dir)}
 
 
 _OPEN = {("GET", "/health"), ("HEAD", "/health")}

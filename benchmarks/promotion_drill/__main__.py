@@ -9,7 +9,6 @@ import argparse
 import datetime
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -21,11 +20,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from benchmarks.private_platform import private_environment
 from deploy.local import catalog_runs, demo, lifecycle
 from deploy.local.airflow_api import AirflowApi, AirflowError
 from deploy.local.configuration import Configuration, direct_connections
 from deploy.local.layout import ROOT, Layout
-from deploy.local.probes import is_port_taken
 from deploy.local.run_watch import describe_active, display, explain_failure, wait_for_dags
 from deploy.local.summary import live_release
 from vitrine.catalogs import Catalog, declare_catalog
@@ -33,7 +32,6 @@ from vitrine.connections import open_ledger
 from vitrine.errors import VitrineError
 
 DT = "2026-11-01"
-_PORTS = ("VITRINE_SEARCH_PORT", "VITRINE_AIRFLOW_PORT", "VITRINE_MLFLOW_PORT", "VITRINE_S3_PORT")
 _POLL_S = 1.0
 _ITEMS = 60
 _DELIVERED = "delivered"  # in the state folder: the delivery that every catalog gets
@@ -241,16 +239,8 @@ def _draw(folder: Path, *, items: int) -> str:
 
 
 def _environment(layout: Layout, default: str, *, at_once: int | None = None) -> Mapping[str, str]:
-    """An environment whose platform shares neither folder nor port with any other."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
-    if at_once is not None:
-        inherited["VITRINE_PROMOTION_CATALOGS_AT_ONCE"] = str(at_once)
-    if layout.env_file.is_file():
-        return {**inherited, "VITRINE_STATE_DIR": str(layout.state_dir)}
-    free = [port for port in random.SystemRandom().sample(range(10_240, 32_768), 64) if not is_port_taken(port)]
-    ports = {name: str(port) for name, port in zip(_PORTS, free, strict=False)}
-    own = {"VITRINE_STATE_DIR": str(layout.state_dir), "VITRINE_DEFAULT_CATALOG": default}
-    return {**inherited, **ports, **own}
+    chosen = {} if at_once is None else {"VITRINE_PROMOTION_CATALOGS_AT_ONCE": str(at_once)}
+    return private_environment(layout, VITRINE_DEFAULT_CATALOG=default, **chosen)
 
 
 def _say(line: str) -> None:

@@ -8,17 +8,15 @@ a service that is not healthy after 90 s is started by hand, which counts as mis
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.private_platform import private_environment
 from benchmarks.service_drill import report
 from benchmarks.service_drill.trials import Trial, run_trial, targets
 from deploy.local import catalog_runs, demo, lifecycle
@@ -29,7 +27,6 @@ from vitrine.catalogs import Catalog
 
 CATALOG_ID = "drill"
 DAY = "2026-11-01"
-_PORTS = ("VITRINE_SEARCH_PORT", "VITRINE_AIRFLOW_PORT", "VITRINE_MLFLOW_PORT", "VITRINE_S3_PORT")
 _SHARES = ("max_reject_share", "max_undecodable_share", "max_missing_image_share", "max_duplicate_id_share")
 
 
@@ -49,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="vitrine-drill-"))
     layout = Layout(folder / "state")
     try:
-        configuration = lifecycle.up(layout, _environment(layout), report=_say)
+        configuration = lifecycle.up(layout, private_environment(layout), report=_say)
         bodies = _make_live(configuration, folder / "catalog", items=options.items)
         for target in options.only or targets(configuration):
             for number in (signal.SIGKILL, signal.SIGSTOP):
@@ -62,16 +59,6 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     print(report.as_markdown(trials, title=options.title, seconds=time.monotonic() - started))
     return 0 if all(trial.is_met for trial in trials) else 1
-
-
-def _environment(layout: Layout) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")}
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in _PORTS]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = {name: str(one.getsockname()[1]) for name, one in zip(_PORTS, sockets, strict=True)}
-    return {**inherited, **ports, "VITRINE_STATE_DIR": str(layout.state_dir)}
 
 
 def _make_live(configuration: Configuration, folder: Path, *, items: int) -> list[dict[str, object]]:
