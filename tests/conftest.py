@@ -17,6 +17,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.browser import browser  # noqa: F401 - a fixture is registered once, here
 from tests.evidence import evidence, tails, told
 from tests.free_ports import free_port
 from tests.platform_fixture import platform  # noqa: F401 - a fixture is registered once, here

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,10 @@ from vitrine.process_state import (
     environment,
     environment_defaults,
     faiss_threads,
+    garbage_kept,
+    logger_level,
+    modules_left_out,
+    present_objects_frozen,
     temporary_files_in,
     torch_threads,
 )
@@ -108,6 +115,7 @@ def test_the_check_leaves_alone(code: str) -> None:
 
 def test_what_a_block_sets_it_gives_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import csv
+    import gc
 
     import faiss
     import torch
@@ -118,7 +126,8 @@ def test_what_a_block_sets_it_gives_back(tmp_path: Path, monkeypatch: pytest.Mon
     def state() -> tuple[object, ...]:
         names = ("VITRINE_A_TEST", "VITRINE_ANOTHER")
         threads = (faiss.omp_get_max_threads(), torch.get_num_threads())
-        return (*threads, csv.field_size_limit(), tempfile.gettempdir(), *(os.environ.get(name) for name in names))
+        limits = (csv.field_size_limit(), tempfile.gettempdir(), gc.isenabled(), gc.get_freeze_count() > 0)
+        return (*threads, *limits, *(os.environ.get(name) for name in names))
 
     before = state()
     with (
@@ -127,14 +136,40 @@ def test_what_a_block_sets_it_gives_back(tmp_path: Path, monkeypatch: pytest.Mon
         torch_threads(5),
         csv_field_limit(77),
         temporary_files_in(tmp_path),
+        garbage_kept(),
+        present_objects_frozen(),
         environment(VITRINE_A_TEST="within"),
         environment_defaults(VITRINE_A_TEST="no", VITRINE_ANOTHER="yes"),
     ):
         within = state()
         raise KeyError
 
-    assert within == (3, 5, 77, str(tmp_path), "within", "yes")
+    assert within == (3, 5, 77, str(tmp_path), False, True, "within", "yes")
     assert state() == before
+
+
+def test_a_logger_and_those_below_it_are_quiet_for_the_length_of_a_block(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    chatty, other = logging.getLogger("chatty.inner"), logging.getLogger("other")
+
+    with logger_level("chatty", logging.WARNING):
+        chatty.info("dropped")
+        chatty.warning("a warning")
+        other.info("of another")
+    chatty.info("after")
+
+    assert [record.message for record in caplog.records] == ["a warning", "of another", "after"]
+
+
+def test_modules_are_left_out_only_within_the_block_and_only_if_nobody_has_them() -> None:
+    sys.modules.pop("this", None)
+
+    with pytest.raises(ModuleNotFoundError, match="this"), modules_left_out("this", "json"):
+        assert importlib.import_module("json").dumps({}) == "{}"
+        importlib.import_module("this")
+
+    assert "this" not in sys.modules
+    assert importlib.util.find_spec("this") is not None
 
 
 def _modules(folder: str) -> Iterator[tuple[str, ast.Module]]:

@@ -7,7 +7,10 @@ code comes here (`tests/test_process_state.py`).
 from __future__ import annotations
 
 import csv
+import gc
+import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,3 +85,52 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+
+
+@contextmanager
+def logger_level(name: str, level: int) -> Iterator[None]:
+    """Has a logger, and those below it that have no level of their own, drop what is less than `level`."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def modules_left_out(*names: str) -> Iterator[None]:
+    """Makes modules that are not imported yet look as if they were not installed, to a library that can do without."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: importing it raises ModuleNotFoundError
+    try:
+        yield
+    finally:
+        for name in absent:
+            if sys.modules.get(name) is None:
+                sys.modules.pop(name, None)
+
+
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """Looks for no garbage in cycles, where very many objects are made that all stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def present_objects_frozen() -> Iterator[None]:
+    """Has the garbage collector look only at what is made within the block: large libraries are a million objects."""
+    frozen_before = gc.get_freeze_count()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen_before:
+            gc.unfreeze()

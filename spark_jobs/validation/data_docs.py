@@ -10,15 +10,12 @@ from pathlib import Path
 from vitrine.scratch import swept_folder
 from vitrine.storage import ObjectStore
 
-# Pictures of a tutorial, 3.4 MB that no page of a result shows.
-_UNUSED = {"glossary_scroller.gif", "validation_failed_unexpected_values.gif", "iterative-dev-loop.png"}
-
 
 def publish_data_docs(object_store: ObjectStore, docs_dir: Path, *, prefix: str, report: Mapping[str, object]) -> None:
     """Uploads rendered Data Docs and `result.json` (last), unless this manifest's are there."""
     if object_store.exists(f"{prefix}/result.json"):
         return
-    pages = sorted(path for path in docs_dir.rglob("*") if path.is_file() and path.name not in _UNUSED)
+    pages = sorted(path for path in docs_dir.rglob("*") if path.is_file())
     pages.sort(key=lambda path: path == docs_dir / "index.html")  # a site whose index exists has its pages
     for path in pages:
         key = f"{prefix}/{path.relative_to(docs_dir).as_posix()}"
@@ -31,7 +28,7 @@ def keep_local_copy(docs_dir: Path, target: Path) -> Path:
     """Replaces the day's local Data Docs with these and returns their first page."""
     with swept_folder(target.parent / ".arriving", target.name) as folder:
         arriving = folder / "docs"
-        shutil.copytree(docs_dir, arriving, ignore=shutil.ignore_patterns(*_UNUSED))
+        shutil.copytree(docs_dir, arriving)
         shutil.rmtree(target, ignore_errors=True)
         arriving.rename(target)
     return target / "index.html"

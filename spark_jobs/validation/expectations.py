@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from spark_jobs.validation.frames import FRAME_DDL, frame_batches, frame_schema
+from spark_jobs.validation.gx import expectations_run, load_great_expectations
+from spark_jobs.validation.suite_pages import write_suite_pages
 from vitrine.connections import open_object_store
 from vitrine.contracts.datasets import PartFile
-from vitrine.process_state import environment_defaults
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -107,14 +108,21 @@ def _read_parts(object_store: ObjectStore, batches: Iterable[pa.RecordBatch]) ->
 
 
 def _run(frame: Any, *, engine: EngineName, suites: Sequence[ExpectationSuite], docs_dir: Path) -> SuiteRun:
-    gx = _great_expectations()
-    from great_expectations.checkpoint import UpdateDataDocsAction
+    with expectations_run():
+        result = _run_checkpoint(frame, engine=engine, suites=suites)
+        write_suite_pages(docs_dir, suites=suites, results=result.run_results.values())
+    outcomes = [_outcome(found.suite_name, single) for found in result.run_results.values() for single in found.results]
+    return SuiteRun(engine, tuple(outcomes), result.describe_dict())
+
+
+def _run_checkpoint(frame: Any, *, engine: EngineName, suites: Sequence[ExpectationSuite]) -> Any:
+    gx = load_great_expectations()
     from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
-    # Without a site of its own: the default one is a temporary folder that nobody removes.
+    # Without a site: the default one is a temporary folder that nobody removes, and the pages are `suite_pages`'.
     project = DataContextConfig(
         store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
-        data_docs_sites={"site": _site(docs_dir)},
+        data_docs_sites={},
         analytics_enabled=False,
     )
     context = gx.get_context(mode="ephemeral", project_config=project)
@@ -132,22 +140,10 @@ def _run(frame: Any, *, engine: EngineName, suites: Sequence[ExpectationSuite], 
         gx.Checkpoint(
             name="partition",
             validation_definitions=definitions,
-            actions=[UpdateDataDocsAction(name="data_docs", site_names=["site"])],
             result_format={"result_format": "SUMMARY"},
         )
     )
-    result = checkpoint.run(batch_parameters={"dataframe": frame})
-    outcomes = [_outcome(found.suite_name, single) for found in result.run_results.values() for single in found.results]
-    return SuiteRun(engine, tuple(outcomes), result.describe_dict())
-
-
-def _site(docs_dir: Path) -> dict[str, Any]:
-    return {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs_dir)},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
+    return checkpoint.run(batch_parameters={"dataframe": frame})
 
 
 def _outcome(suite: str, single: Any) -> Outcome:
@@ -174,11 +170,3 @@ def _error(info: Any) -> str | None:
     if "raised_exception" in info:
         return str(info.get("exception_message")) if info["raised_exception"] else None
     return next((message for nested in info.values() if (message := _error(nested))), None)
-
-
-def _great_expectations() -> Any:
-    # Read when the package is imported: it would send usage figures over the network.
-    with environment_defaults(GX_ANALYTICS_ENABLED="false"):
-        import great_expectations
-
-    return great_expectations

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from spark_jobs.validation.expectations import Outcome
 from spark_jobs.validation.suites import GATE
 from vitrine.contracts.items import Reason
-from vitrine.errors import ContractError
+from vitrine.errors import ContractError, GateError
+from vitrine.settings import Settings
+from vitrine.storage import keys
 
 
 class GateCheck(BaseModel):
@@ -24,12 +26,19 @@ class GateCheck(BaseModel):
     passed: bool
     rows: int
 
+    @property
+    def allowed(self) -> str:
+        """The limit in words."""
+        return f"at least {self.limit:,.0f} rows" if self.check == "min_rows" else f"at most {self.limit:.2%}"
+
+    @property
+    def found(self) -> str:
+        """What was found, in the unit of the limit."""
+        return f"{self.value:,.0f}" if self.check == "min_rows" else f"{self.value:.2%} ({self.rows:,} rows)"
+
     def describe(self) -> str:
         """Says in a line what was allowed and found."""
-        verdict = "kept" if self.passed else "BROKEN"
-        if self.check == "min_rows":
-            return f"{self.check}: at least {self.limit:,.0f} rows, found {self.value:,.0f}: {verdict}"
-        return f"{self.check}: at most {self.limit:.2%}, found {self.value:.2%} ({self.rows:,} rows): {verdict}"
+        return f"{self.check}: {self.allowed}, found {self.found}: {'kept' if self.passed else 'BROKEN'}"
 
 
 def gate_checks(outcomes: Sequence[Outcome]) -> tuple[GateCheck, ...]:
@@ -54,13 +63,10 @@ def gate_checks(outcomes: Sequence[Outcome]) -> tuple[GateCheck, ...]:
     return tuple(checks)
 
 
-def check_agreement(
-    outcomes: Sequence[Outcome], *, rejected_by_reason: Mapping[str, int], rows: int, where: str
-) -> None:
+def disagreements(outcomes: Sequence[Outcome], *, rejected_by_reason: Mapping[str, int], rows: int) -> tuple[str, ...]:
     """Compares the suites with the quarantine: each rule with the rows that were rejected for it, by count.
 
-    Raises:
-        ContractError: they disagree, or an expectation could not be evaluated.
+    Returns a line for each expectation that disagrees or could not be evaluated.
     """
     faults = [
         outcome.describe()
@@ -82,12 +88,40 @@ def check_agreement(
         expected = sum(rejected_by_reason.get(reason, 0) for reason in counted)
         if (outcome.unexpected, outcome.rows) != (expected, rows):
             faults.append(f"{outcome.describe()}; the quarantine holds {expected} such rows of {rows}")
-    if faults:
+    return tuple(faults)
+
+
+def refuse_disagreements(found: Sequence[str], *, where: str) -> None:
+    """Stops a run whose two judges disagree.
+
+    Raises:
+        ContractError: there are disagreements.
+    """
+    if found:
         raise ContractError(
             f"{where}: validation disagrees with quarantine, so no manifest is written:\n  "
-            + "\n  ".join(faults)
+            + "\n  ".join(found)
             + "\nprofile and validation judged the same rows differently; report this with the Data Docs"
         )
+
+
+def refuse_broken(
+    checks: Sequence[GateCheck], settings: Settings, *, catalog_id: str, dt: str, manifest_id: str
+) -> None:
+    """Stops a partition that breaks a limit.
+
+    Raises:
+        GateError: a check did not pass.
+    """
+    if all(check.passed for check in checks):
+        return
+    lines = "\n  ".join(check.describe() for check in checks)
+    prefix = keys.manifest_prefix(catalog_id, dt, manifest_id)
+    raise GateError(
+        f"catalog {catalog_id} {dt}: the delivery is refused before anything of it is embedded:\n  {lines}\n"
+        f"Look at s3://{settings.bucket}/{prefix}/quarantine/ (reject_reason, reject_detail). Then deliver the day "
+        f"again, or raise the limit under `quality` of {catalog_id} in {settings.catalogs_file} and run it again"
+    )
 
 
 _REASONS_OF_CHECK: dict[str, Sequence[Any]] = {

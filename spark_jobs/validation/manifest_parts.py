@@ -20,6 +20,17 @@ from vitrine.storage import ObjectStore
 from vitrine.storage.object_store import file_sha256
 
 ROW_GROUP_ROWS = 16_384
+EXAMPLES = 3
+"""Rejected rows of each reason that the Data Docs show."""
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row of the quarantine, as an example of its reason."""
+
+    row_number: int
+    item_id: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class SplitPart:
 
 @dataclass
 class SplitRows:
-    """All parts, and the counts by which in = accepted + rejected is held."""
+    """All parts, the counts by which in = accepted + rejected is held, and the first rejected rows of each reason."""
 
     parts: list[SplitPart] = field(default_factory=list)
     quarantine_parts: list[SplitPart] = field(default_factory=list)
@@ -46,6 +57,7 @@ class SplitRows:
     rows_accepted: int = 0
     rows_deleted: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[RejectedRow]] = field(default_factory=dict)
 
     @property
     def rows_rejected(self) -> int:
@@ -101,6 +113,7 @@ def _split_part(fetched: Path, accepted: Path, rejected: Path, split: SplitRows,
             split.rows_accepted += kept.num_rows
             split.rows_deleted += pc.sum(kept.column("deleted")).as_py() or 0
             split.rejected_by_reason.update(refused.column("reject_reason").to_pylist())
+            _note_examples(split, refused)
             for path, chosen, schema in (
                 (accepted, kept, manifest_items_schema()),
                 (rejected, refused, candidate_schema()),
@@ -110,6 +123,17 @@ def _split_part(fetched: Path, accepted: Path, rejected: Path, split: SplitRows,
                         writers[path] = stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
                     writers[path].write_table(chosen.cast(schema), row_group_size=ROW_GROUP_ROWS)
     return rows
+
+
+def _note_examples(split: SplitRows, refused: pa.Table) -> None:
+    """Keeps the first rows of each reason, and looks at no more rows than that takes."""
+    for reason in pc.unique(refused.column("reject_reason")).to_pylist():
+        kept = split.examples.setdefault(reason, [])
+        if len(kept) == EXAMPLES:
+            continue
+        rows = refused.filter(pc.equal(refused.column("reject_reason"), reason)).slice(0, EXAMPLES - len(kept))
+        chosen = rows.select(["row_number", "item_id", "reject_detail"]).to_pylist()
+        kept += [RejectedRow(row["row_number"], row["item_id"], row["reject_detail"]) for row in chosen]
 
 
 def _slices(source: pq.ParquetFile) -> Iterator[pa.Table]:

@@ -9,14 +9,15 @@ from pydantic import TypeAdapter
 
 from spark_jobs.removals import check_removal
 from spark_jobs.validation.data_docs import keep_local_copy, publish_data_docs
+from spark_jobs.validation.day_page import write_day_page
 from spark_jobs.validation.expectations import run_suites
-from spark_jobs.validation.gate import GateCheck, check_agreement, gate_checks
+from spark_jobs.validation.gate import GateCheck, disagreements, gate_checks, refuse_broken, refuse_disagreements
 from spark_jobs.validation.manifest_parts import SplitPart, SplitRows, split_candidates
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, Manifest, PartFile
 from vitrine.contracts.document import Provenance
-from vitrine.errors import ContractError, GateError
+from vitrine.errors import ContractError
 from vitrine.heads import manifest_key, read_manifest
 from vitrine.identity import attempt_id, content_id
 from vitrine.ingest_policy import IngestPolicy, profile_key
@@ -76,7 +77,7 @@ def validate_partition(
         else:
             manifest_id, checks = done.result["manifest_id"], _CHECKS.validate_python(done.result["checks"])
             log.info("%s: delivery %s is validated already as %s", where, delivery_id, manifest_id)
-        _refuse_broken(checks, settings, catalog_id=catalog_id, dt=dt, manifest_id=manifest_id)
+        refuse_broken(checks, settings, catalog_id=catalog_id, dt=dt, manifest_id=manifest_id)
         key = approval_key(catalog_id, dt, manifest_id)
         if ledger.attempts.committed(scope=APPROVED_SCOPE, key=key) is None:
             manifest = read_manifest(object_store, catalog_id, dt, manifest_id)
@@ -125,10 +126,20 @@ def _validate(
         counts = dict(split.rejected_by_reason)
         suites = [items_suite(policy, rejected_by_reason=counts, rows=split.rows_in), images_suite(policy)]
         run = run_suites(settings, parts=candidates, suites=suites, docs_dir=docs_dir)
+        checks = gate_checks(run.outcomes)
+        found = disagreements(run.outcomes, rejected_by_reason=counts, rows=split.rows_in)
+        write_day_page(
+            docs_dir,
+            manifest=manifest,
+            checks=checks,
+            outcomes=run.outcomes,
+            disagreements=found,
+            examples=split.examples,
+            bucket=object_store.bucket,
+        )
         page = keep_local_copy(docs_dir, settings.state_dir / "data_docs" / catalog_id / dt)
         log.info("%s: Data Docs at %s", where, page.resolve().as_uri())
-        check_agreement(run.outcomes, rejected_by_reason=counts, rows=split.rows_in, where=where)
-        checks = gate_checks(run.outcomes)
+        refuse_disagreements(found, where=where)
         _write(object_store, ledger, manifest, split, provenance)
         # Other thresholds are another report on the same manifest.
         prefix = keys.report_prefix(catalog_id, dt, f"validation/{manifest.manifest_id}/{policy.digest()}")
@@ -226,20 +237,6 @@ def _record(ledger: Ledger, manifest: Manifest, checks: tuple[GateCheck, ...], p
         key=_validation_key(manifest.catalog_id, manifest.delivery_id, policy),
         attempt_id=attempt,
         result={"manifest_id": manifest.manifest_id, "checks": described},
-    )
-
-
-def _refuse_broken(
-    checks: tuple[GateCheck, ...], settings: Settings, *, catalog_id: str, dt: str, manifest_id: str
-) -> None:
-    if all(check.passed for check in checks):
-        return
-    lines = "\n  ".join(check.describe() for check in checks)
-    prefix = keys.manifest_prefix(catalog_id, dt, manifest_id)
-    raise GateError(
-        f"catalog {catalog_id} {dt}: the delivery is refused before anything of it is embedded:\n  {lines}\n"
-        f"Look at s3://{settings.bucket}/{prefix}/quarantine/ (reject_reason, reject_detail). Then deliver the day "
-        f"again, or raise the limit under `quality` of {catalog_id} in {settings.catalogs_file} and run it again"
     )
 
 

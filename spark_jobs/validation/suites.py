@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.validation.frames import ACCEPTED, DELETED
+from spark_jobs.validation.gx import load_great_expectations
 from vitrine.contracts.items import Reason
 from vitrine.image_decoding import ALLOWED_FORMATS
 from vitrine.ingest_policy import IngestPolicy
@@ -35,6 +36,7 @@ def items_suite(policy: IngestPolicy, *, rejected_by_reason: Mapping[str, int], 
         rejected_by_reason: rows in the quarantine.
         rows: delivered rows.
     """
+    load_great_expectations()
     import great_expectations.expectations as gxe
     from great_expectations import ExpectationSuite
 
@@ -76,6 +78,7 @@ def items_suite(policy: IngestPolicy, *, rejected_by_reason: Mapping[str, int], 
 
 def images_suite(policy: IngestPolicy) -> ExpectationSuite:
     """Returns the suite of the image profiles: bytes, pixels, sides, hashes and places."""
+    load_great_expectations()
     import great_expectations.expectations as gxe
     from great_expectations import ExpectationSuite
 

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from replica_process import ReplicaProcess
 from shop_window import ShopWindow
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-if not Path(CHROMIUM).is_file():
-    if os.environ.get("CI") == "true":
-        raise RuntimeError("Chromium is missing; install Debian's package chromium")
-    pytest.skip("Chromium is missing; install it with `make test-deps`", allow_module_level=True)
-
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright  # noqa: E402
-
 WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)  # 5 s by default, and a page on a busy machine takes longer
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
