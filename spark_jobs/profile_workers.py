@@ -216,8 +216,9 @@ def _with_profiles(
     batch: pa.RecordBatch, wanted: list[str | None], futures: dict[str, Future[JudgedImage]]
 ) -> pa.RecordBatch:
     judged = {}
+    places = {uri: place for place, uri in reversed(list(enumerate(wanted)))}
     for uri, future in futures.items():
-        with at_row(_row_of(uri, batch, wanted)):
+        with at_row(_row_at(places[uri], uri, batch)):
             judged[uri] = future.result()
     images = [judged[uri] if uri is not None else None for uri in wanted]
     columns = {name: batch.column(name) for name in batch.schema.names}
@@ -240,9 +241,8 @@ def _with_profiles(
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], names=schema.names)
 
 
-def _row_of(uri: str, batch: pa.RecordBatch, wanted: list[str | None]) -> str:
-    """Names the first row of a batch that brings an image."""
-    place = wanted.index(uri)
+def _row_at(place: int, uri: str, batch: pa.RecordBatch) -> str:
+    """Names the row of a batch that brings an image."""
     number, item_id = (batch.column(name)[place].as_py() for name in ("row_number", "item_id"))
     return row_name(row_number=number, item_id=item_id, image_uri=uri)
 

@@ -21,8 +21,9 @@ from vitrine.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Fewer take less time in one process than Spark needs to start: benchmarks/small_jobs.py.
-_IN_PROCESS_ROWS = 5_000
+# One process profiles as fast as four of Spark's Python workers (benchmarks/profile_throughput.py), and on more cores
+# 5,000 pictures take about as long as Spark needs to start.
+_FEW_CORES, _ROWS_ON_FEW_CORES, _ROWS_ON_MANY = 4, 20_000, 5_000
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # What a Python worker raised, as Spark quotes it: the last line of its traceback.
 _WORKER_ERROR = re.compile(r"^(?:vitrine\.errors\.)(\w+): (.*?)(?=^\s*at |^\s*$|\Z)", re.MULTILINE | re.DOTALL)
@@ -143,7 +144,9 @@ def in_process_rows(settings: Settings) -> int:
     """Returns how many rows a job of Spark handles without Spark; on a cluster none unless the settings say so."""
     if settings.spark_in_process_rows is not None:
         return settings.spark_in_process_rows
-    return _IN_PROCESS_ROWS if is_local(settings.spark_master) else 0
+    if not is_local(settings.spark_master):
+        return 0
+    return _ROWS_ON_FEW_CORES if local_threads(settings) <= _FEW_CORES else _ROWS_ON_MANY
 
 
 def local_threads(settings: Settings) -> int:

@@ -135,7 +135,8 @@ def test_a_cluster_gets_every_row_unless_the_settings_say_otherwise() -> None:
     def chosen(**values: Any) -> int:
         return in_process_rows(Settings(**values))
 
-    assert chosen() == chosen(spark_master="local[2]") == 5_000
+    assert chosen(spark_master="local[2]") == chosen(spark_master="local[4]") == 20_000
+    assert chosen(spark_master="local[5]") == 5_000
     assert chosen(spark_master="spark://host:7077") == chosen(spark_master="local-cluster[2,1,1024]") == 0
     assert chosen(spark_master="yarn", spark_in_process_rows=7) == 7
     assert chosen(spark_in_process_rows=0) == 0
