@@ -162,8 +162,8 @@ class Settings(BaseModel):
         None,
         description=(
             "A delivery of up to this many rows is profiled, and as many pictures are embedded, in the task's own "
-            "process: a JVM takes longer to start. Empty: 20,000 where the master is local with up to four cores, 5,000 "
-            "with more, 0 on a cluster."
+            "process: a JVM takes longer to start. Empty: 20,000 where the master is local with up to four cores, "
+            "5,000 with more, 0 on a cluster."
         ),
         ge=0,
     )

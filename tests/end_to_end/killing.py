@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.local import supervisor
@@ -29,16 +30,23 @@ def spark_driver(platform: Platform, verb: str) -> int | None:
     return None
 
 
-def airflow_task(driver: int) -> int:
-    """Returns the process of the Airflow task that submitted a Spark driver.
+def running_task(platform: Platform) -> int | None:
+    """Returns the process of the Airflow task that began last on this platform, while it runs."""
+    scheduler = service(platform, "airflow-scheduler")
+    tasks = [pid for pid, command in _processes() if _TASK.match(command.strip()) and scheduler in _above(pid)]
+    return max(tasks, default=None)
 
-    Found from the driver upwards: the process of a task before may take a while to leave.
-    """
-    pid = driver
-    while (pid := _parent(pid)) > 1:
-        if _TASK.match(_command(pid).strip()):
-            return pid
-    raise AssertionError(f"no Airflow task stands above process {driver}")
+
+@contextmanager
+def every_row_to_spark(platform: Platform) -> Iterator[None]:
+    """Has tasks that begin in the block start Spark, however few rows they have."""
+    env_file = platform.configuration.layout.env_file
+    before = env_file.read_text()
+    env_file.write_text(f"{before}VITRINE_SPARK_IN_PROCESS_ROWS=0\n")
+    try:
+        yield
+    finally:
+        env_file.write_text(before)
 
 
 def service(platform: Platform, name: str) -> int:
@@ -63,6 +71,13 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
+
+
+def _above(pid: int) -> list[int]:
+    found = []
+    while (pid := _parent(pid)) > 1:
+        found.append(pid)
+    return found
 
 
 def _parent(pid: int) -> int:

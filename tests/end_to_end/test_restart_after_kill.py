@@ -15,7 +15,7 @@ from deploy.local.run_watch import dag_ids, wait_for_runs
 from deploy.local.supervisor import Record
 from tests.end_to_end.conftest import CATALOG_ID, HTTP_TIMEOUT_S, LATER_DAY, Released, live_release
 from tests.end_to_end.embedded import embedded_keys, head_keys
-from tests.end_to_end.killing import airflow_task, kill, service, spark_driver
+from tests.end_to_end.killing import every_row_to_spark, kill, running_task, service, spark_driver
 from tests.platform_fixture import Platform
 from tests.waiting import is_gone, wait_for
 
@@ -24,16 +24,18 @@ pytestmark = pytest.mark.timeout(3000)
 
 @pytest.fixture(scope="module")
 def survived(platform: Platform, released: Released, deliveries: dict[str, str]) -> list[DagRun]:
-    """A day in whose run the Spark driver, an Airflow task and the search tier are killed, one after the other."""
+    """A day in whose run a Spark driver, its task, a task that embeds, and the search tier are killed, one by one."""
     since = datetime.datetime.now(datetime.UTC)
-    ingest = platform.airflow.trigger(
-        f"{CATALOG_ID}.ingest_catalog", partition_key=LATER_DAY, conf={"source": deliveries[LATER_DAY]}
-    )
-    kill(wait_for(lambda: spark_driver(platform, "profile"), what="the driver of the profile job"))
+    ingest_dag = f"{CATALOG_ID}.ingest_catalog"
+    with every_row_to_spark(platform):
+        ingest = platform.airflow.trigger(ingest_dag, partition_key=LATER_DAY, conf={"source": deliveries[LATER_DAY]})
+        kill(wait_for(lambda: spark_driver(platform, "profile"), what="the driver of the profile job"))
+        driver = wait_for(lambda: spark_driver(platform, "profile"), what="the driver of the next try")
+        kill(running_task(platform) or 0)
+        wait_for(lambda: is_gone(driver), what="the end of the driver whose task was killed")
 
-    driver = wait_for(lambda: spark_driver(platform, "embed"), what="the driver of the embed job")
-    kill(airflow_task(driver))
-    wait_for(lambda: is_gone(driver), what="the end of the driver whose task was killed")
+    wait_for(lambda: _runs(platform, ingest, "embed_images"), what="the task that embeds", every_s=0.1)
+    kill(wait_for(lambda: running_task(platform), what="its process", every_s=0.05))
 
     release_dag = f"{CATALOG_ID}.release_index"
     wait_for(
@@ -47,7 +49,7 @@ def survived(platform: Platform, released: Released, deliveries: dict[str, str])
 
     runs = wait_for_runs(platform.airflow, dag_ids(CATALOG_ID), since=since)
     tries = {task.task_id: task.try_number for task in platform.airflow.task_instances(ingest)}
-    assert tries["profile_images"] >= 2
+    assert tries["profile_images"] >= 3
     assert tries["embed_images"] >= 2
     after = supervisor.read_records(platform.configuration.layout)
     assert {name for name in after if after[name] != before[name]} == {"search"}
@@ -110,6 +112,11 @@ def _wait_until_back(platform: Platform, before: Mapping[str, Record]) -> None:
         return record is not None and record != before["search"] and search.is_ready(record.started_at)
 
     wait_for(is_back, what="the search tier", every_s=0.2)
+
+
+def _runs(platform: Platform, run: DagRun, task_id: str) -> bool:
+    tasks = platform.airflow.task_instances(run)
+    return any(task.task_id == task_id and task.state == "running" for task in tasks)
 
 
 def _started(platform: Platform, dag_id: str, task_id: str, *, since: datetime.datetime) -> bool:
