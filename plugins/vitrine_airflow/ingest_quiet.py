@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from vitrine_airflow import airflow_runs, turns
 log = logging.getLogger(__name__)
 
 POLL_S = 2.0
+_ENDING_S, _ENDING_POLL_S = 5.0, 0.5  # the ingest that asked for a build ends within seconds, as a rule
 _AGAIN_S = 10.0  # after an outage of the ledger
 _LONGEST_TURN = datetime.timedelta(hours=12)  # half of what a build may take
 
@@ -74,7 +76,7 @@ class BuildMayBeginTrigger(BaseTrigger):
         return _path(type(self)), {"catalog_id": self.catalog_id, "run_id": self.run_id, "started": self.started}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Looks every two seconds, and less often where more catalogs are before."""
+        """Looks every two seconds, more often at first, and less often where more catalogs are before."""
         settings, started = Settings.from_environment(), datetime.datetime.fromisoformat(self.started)
         await self._wait_for_ingest(until=started + datetime.timedelta(seconds=settings.build_max_wait_s))
         wanted = await self._wait_for_turn(settings, until=started + _LONGEST_TURN)
@@ -82,6 +84,7 @@ class BuildMayBeginTrigger(BaseTrigger):
 
     async def _wait_for_ingest(self, *, until: datetime.datetime) -> None:
         said = False
+        began = time.monotonic()
         while await asyncio.to_thread(airflow_runs.is_ingesting, self.catalog_id):
             if datetime.datetime.now(datetime.UTC) >= until:
                 log.warning("an ingest of %s still runs; the build goes on with the head as it is", self.catalog_id)
@@ -89,7 +92,8 @@ class BuildMayBeginTrigger(BaseTrigger):
             if not said:
                 log.info("an ingest of %s is running or queued; waiting until %s at most", self.catalog_id, until)
                 said = True
-            await asyncio.sleep(POLL_S)
+            is_ending = time.monotonic() - began < _ENDING_S
+            await asyncio.sleep(min(POLL_S, _ENDING_POLL_S) if is_ending else POLL_S)
 
     async def _wait_for_turn(self, settings: Settings, *, until: datetime.datetime) -> bool:
         """Returns whether the build is still asked for."""
