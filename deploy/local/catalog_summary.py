@@ -9,7 +9,7 @@ import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import wrap
 from typing import Any
 from urllib.parse import urlencode
 
@@ -52,12 +52,8 @@ def print_catalog(
     console.print(_table(catalog_id, shown, state.manifests))
     if reasons := _why_rejected(shown):
         # Wrapped here: in a narrow terminal the reasons stay beside their label.
-        indent = " " * (_LABEL_WIDTH + 1)
-        _line(
-            console,
-            "why rejected",
-            fill(reasons, console.width, initial_indent=indent, subsequent_indent=indent).strip(),
-        )
+        beside = f"\n{'':<{_LABEL_WIDTH}} ".join(wrap(reasons, console.width - _LABEL_WIDTH - 1))
+        _line(console, "why rejected", beside + "\n")
     release = live_release(configuration, catalog_id)
     if release is not None:
         _line(console, "search page", page_url(configuration, catalog_id))

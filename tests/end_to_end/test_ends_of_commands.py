@@ -99,4 +99,4 @@ def test_a_delivery_that_is_refused_is_told_by_its_refusal_once_and_first(
     page = platform.configuration.layout.data_docs / "refused" / LATER_DAY / "index.html"
     assert f"  Data Docs    {page}" in lines
     assert page.is_file()
-    assert lines[-1] == f"  once mended  make ingest 'SOURCE={source}' DT={LATER_DAY} CATALOG=refused"
+    assert lines[-1] == f"  once fixed   make ingest 'SOURCE={source}' DT={LATER_DAY} CATALOG=refused"

@@ -73,7 +73,7 @@ def _leads(
         words = [f"SOURCE={source}", f"DT={run.partition_key}", f"CATALOG={catalog_of_dag(run.dag_id)}"]
         if run.conf.get("removal_is_meant"):
             words.append("REMOVAL=meant")
-        yield "once mended", shlex.join(["make", "ingest", *words])
+        yield "once fixed", shlex.join(["make", "ingest", *words])
 
 
 def task_log(layout: Layout, run: DagRun, task: TaskInstance) -> Path:

@@ -70,6 +70,7 @@ class Stages:
         self._asked = asked
         self._time_left = time_left or TimeLeft()
         self._last: dict[tuple[str, str], Doing] = {}
+        self._begun: set[tuple[str, str]] = set()  # builds that had nothing more to wait for
 
     def is_own(self, run: DagRun) -> bool:
         """Tells whether a run is this command's: one of the first DAG that was not asked for is somebody else's."""
@@ -141,12 +142,15 @@ class Stages:
         return doing
 
     def _is_held(self, run: DagRun, active: Sequence[DagRun], waiting: Waiting) -> bool:
-        """Tells whether a build waits for an ingest; Airflow takes a moment until it shows the tasks of a new run."""
-        if stage_name(run.dag_id) != "build" or _name(run) in self._last:
+        """Tells whether a build waits for an ingest of its catalog, and so is still ahead."""
+        if stage_name(run.dag_id) != "build":
             return False
-        ingest = f"{catalog_of_dag(run.dag_id)}.ingest_catalog"
-        is_new = waiting.describe(run) is None and any(other.dag_id == ingest for other in active)
-        return is_new or waiting.is_held_by_an_ingest(run)
+        if waiting.has_begun(run):
+            self._begun.add(_name(run))
+        catalog_id = catalog_of_dag(run.dag_id)
+        # Between two tasks of an ingest its run alone says that it goes on.
+        is_ingesting = any(other.dag_id == f"{catalog_id}.ingest_catalog" for other in active)
+        return _name(run) not in self._begun and (is_ingesting or waiting.is_ingesting(catalog_id))
 
     def _catalogs(self, name: str) -> list[str]:
         """The DAGs of a stage of several catalogs."""

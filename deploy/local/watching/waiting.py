@@ -10,6 +10,7 @@ from deploy.local.airflow_api import DagRun, TaskInstance
 from deploy.local.watching.task_words import catalog_of_dag, stage_name, task_words
 
 _HOLDS_A_SLOT = ("running", "queued")
+_WAITS_FOR_INGEST = "wait_for_ingest"
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,13 @@ class Waiting:
             waits=all(doing.waits for doing in told),
         )
 
-    def is_held_by_an_ingest(self, run: DagRun) -> bool:
-        """Tells whether a build has not begun because an ingest of its catalog is under way."""
-        own = self._own(run)
-        return bool(own) and all(task.task_id == "wait_for_ingest" and self._ingests(task) for task in own)
+    def has_begun(self, run: DagRun) -> bool:
+        """Tells whether a task of a run does more than wait for ingests."""
+        return any(task.task_id != _WAITS_FOR_INGEST for task in self._own(run))
+
+    def is_ingesting(self, catalog_id: str) -> bool:
+        """Tells whether a task of the catalog's ingest runs or waits."""
+        return any(task.dag_id == f"{catalog_id}.ingest_catalog" for task in self._tasks)
 
     def _own(self, run: DagRun) -> list[TaskInstance]:
         return [task for task in self._tasks if (task.dag_id, task.run_id) == (run.dag_id, run.run_id)]
@@ -87,17 +91,13 @@ class Waiting:
         return Doing(task_words(task.task_id))
 
     def _why_deferred(self, task: TaskInstance) -> Doing:
-        if task.task_id != "wait_for_ingest":
+        if task.task_id != _WAITS_FOR_INGEST:
             return Doing(task_words(task.task_id), task.started_at)
-        if self._ingests(task):
+        if self.is_ingesting(catalog_of_dag(task.dag_id)):
             return Doing(task_words(task.task_id), task.started_at, waits=True)
         if before := self._before(task):
             return Doing(f"waiting for its turn in the promotion, after {_few(before)}", waits=True)
         return Doing("starting")
-
-    def _ingests(self, task: TaskInstance) -> bool:
-        ingest = f"{catalog_of_dag(task.dag_id)}.ingest_catalog"
-        return any(other.dag_id == ingest for other in self._tasks)
 
     def _before(self, task: TaskInstance) -> list[str]:
         """The catalogs of the same promotion that go before: they build, or release what they have built, or wait."""

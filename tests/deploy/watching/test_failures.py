@@ -51,7 +51,7 @@ def test_a_refusal_comes_first_then_one_line_of_what_failed_then_the_way_on(layo
         "The ingest of 2026-11-01 for catalog shop failed while validating rows (task validate_items, try 1)",
         f"  Data Docs    {page}",
         f"  in Airflow   {PAGE}",
-        "  once mended  make ingest 'SOURCE=/data/my shop' DT=2026-11-01 CATALOG=shop",
+        "  once fixed   make ingest 'SOURCE=/data/my shop' DT=2026-11-01 CATALOG=shop",
     ]
 
 

@@ -93,6 +93,27 @@ def test_a_build_that_waits_for_the_days_is_ahead() -> None:
     assert [stage.progress for stage in stages] == [Progress.UNDER_WAY, Progress.AHEAD, Progress.AHEAD]
 
 
+def test_a_build_that_waits_is_ahead_also_between_two_tasks_of_the_ingest() -> None:
+    stages, now = Stages(WAY, since=BEGAN), ingest(2, "running", began=31)
+    build = run("build_index", "running", began=30)
+    waits = task(build, "wait_for_ingest", "deferred")
+
+    for tasks in ([waits], [task(now, "embed_images"), waits]):
+        _, second, _ = look([now, build], [], *tasks, stages=stages)
+
+        assert second.progress is Progress.AHEAD
+
+
+def test_a_build_that_has_begun_stays_under_way_when_another_day_comes() -> None:
+    stages, build = Stages(WAY, since=BEGAN), run("build_index", "running", began=30)
+    later = ingest(3, "running", began=50)
+    look([build], [], task(build, "plan_index"), stages=stages)
+
+    _, second, _ = look([later, build], [], task(later, "check_partition_key"), stages=stages)
+
+    assert second.doings == (Doing("planning the index", at(0)),)
+
+
 def test_a_build_whose_tasks_are_not_there_yet_is_ahead_too() -> None:
     now, build = ingest(2, "running", began=31), run("build_index", "queued", began=30)
 

@@ -92,13 +92,14 @@ def test_a_build_that_waits_for_its_turn_says_who_is_before() -> None:
     assert told == Doing("waiting for its turn in the promotion, after a, b, c and 1 more", waits=True)
 
 
-def test_a_build_that_waits_for_an_ingest_of_its_catalog_is_held_by_it_and_by_no_other() -> None:
-    waits = task("demo", "wait_for_ingest", "deferred", started_at=NOW)
+def test_a_build_that_waits_for_an_ingest_of_its_catalog_has_not_begun() -> None:
+    waits, plans = task("demo", "wait_for_ingest", "deferred"), task("demo", "plan_index", "scheduled")
+    ingest = task("demo", "embed_images", "running", dag_id="demo.ingest_catalog", run_id="x")
 
-    for catalog, is_held in (("demo", True), ("grocery", False)):
-        ingest = task(catalog, "embed_images", "running", dag_id=f"{catalog}.ingest_catalog", run_id="x")
-        tasks = Waiting([waits, ingest], slots=SLOTS, parallelism=4)
-        assert tasks.is_held_by_an_ingest(run_of("demo")) is is_held
+    for own, has_begun in ((waits, False), (plans, True)):
+        tasks = Waiting([own, ingest], slots=SLOTS, parallelism=4)
+        assert tasks.has_begun(run_of("demo")) is has_begun
+        assert [tasks.is_ingesting(catalog) for catalog in ("demo", "other")] == [True, False]
 
 
 def test_a_task_that_is_tried_again_says_that_it_failed() -> None:
