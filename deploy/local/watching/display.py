@@ -19,7 +19,6 @@ Show = Callable[[Sequence[Stage]], None]
 
 _LINE_EVERY_S = 10.0
 _REDRAWN_A_SECOND = 4
-_NAME_WIDTH = 8
 _MARKS = {Progress.AHEAD: "·", Progress.UNDER_WAY: "›", Progress.DONE: "✓", Progress.FAILED: "✗"}
 _STYLES = {Progress.AHEAD: "dim", Progress.UNDER_WAY: "bold", Progress.DONE: "green", Progress.FAILED: "red"}
 
@@ -83,9 +82,10 @@ class _Board:
 
     def __init__(self) -> None:
         self._stages: Sequence[Stage] = ()
+        self._width = 0
 
     def show(self, stages: Sequence[Stage]) -> None:
-        self._stages = stages
+        self._stages, self._width = stages, _widest_name(stages)
 
     def drop_what_is_ahead(self) -> None:
         """What was not begun when the watch ends does not come."""
@@ -95,7 +95,7 @@ class _Board:
         now = datetime.datetime.now(datetime.UTC)
         for stage in self._stages:
             line = Text(no_wrap=True, overflow="ellipsis")
-            line.append(f"{_MARKS[stage.progress]} {stage.name:<{_NAME_WIDTH}} ", _STYLES[stage.progress])
+            line.append(f"{_MARKS[stage.progress]} {stage.name:<{self._width}}  ", _STYLES[stage.progress])
             said = stage_line(stage, now=now, width=options.max_width - len(line))
             yield line.append(said, "red" if stage.progress is Progress.FAILED else "")
 
@@ -113,15 +113,19 @@ class _PlainLines:
         changed = [stage for stage in told if self._said.get(stage.name) != _what_changes(stage)]
         if not changed and time.monotonic() - self._last >= _LINE_EVERY_S:
             changed = [stage for stage in told if stage.progress is Progress.UNDER_WAY]
-        now = datetime.datetime.now(datetime.UTC)
+        now, width = datetime.datetime.now(datetime.UTC), _widest_name(stages)
         for stage in changed:
             self._said[stage.name] = _what_changes(stage)
             self._last = time.monotonic()
             mark = f"{_MARKS[stage.progress]} " if stage.progress in (Progress.DONE, Progress.FAILED) else ""
             clock = f"[{_clock(time.monotonic() - self._began)}]"
-            sys.stdout.write(f"{clock} {stage.name:<{_NAME_WIDTH}} {mark}{stage_line(stage, now=now)}\n")
+            sys.stdout.write(f"{clock} {stage.name:<{width}}  {mark}{stage_line(stage, now=now)}\n")
         if changed:
             sys.stdout.flush()
+
+
+def _widest_name(stages: Sequence[Stage]) -> int:
+    return max((len(stage.name) for stage in stages), default=0)
 
 
 def _what_changes(stage: Stage) -> tuple[Progress, str, str, tuple[str, ...]]:
