@@ -100,7 +100,9 @@ class TimeLeft:
         begun = run.started_at
         if run.dag_id.endswith(".build_index"):
             ingest = f"{catalog_of_dag(run.dag_id)}.ingest_catalog"
-            ingested = (other.ended_at for other in self._ended.values() if other.dag_id == ingest and other.ended_at)
+            ingested = [other.ended_at for other in self._ended.values() if other.dag_id == ingest and other.ended_at]
+            if not ingested:  # so it is not known for how long it waited
+                return None
             begun = max((moment for moment in ingested if begun < moment < run.ended_at), default=begun)
         return (run.ended_at - begun).total_seconds()
 

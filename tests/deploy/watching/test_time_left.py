@@ -77,6 +77,12 @@ def test_what_a_build_waited_for_ingests_is_not_counted() -> None:
     assert left.ends_at(build("2", began=100), begun=at(120)) == at(120 + 12)
 
 
+def test_a_build_that_may_have_waited_for_unknown_ingests_judges_nothing() -> None:
+    left = TimeLeft([build("1", began=10, ended=52)])
+
+    assert left.ends_at(build("2", began=100), begun=at(120)) is None
+
+
 def test_without_earlier_runs_nothing_is_judged() -> None:
     assert TimeLeft().ends_at(build("1", began=0), begun=at(0)) is None
 
