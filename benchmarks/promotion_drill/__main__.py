@@ -25,14 +25,17 @@ from deploy.local import catalog_runs, demo, lifecycle
 from deploy.local.airflow_api import AirflowApi, AirflowError
 from deploy.local.configuration import Configuration, direct_connections
 from deploy.local.layout import ROOT, Layout
-from deploy.local.run_watch import describe_active, display, explain_failure, wait_for_dags
 from deploy.local.summary import live_release
+from deploy.local.watching.display import display
+from deploy.local.watching.failures import explain_failure
+from deploy.local.watching.run_watch import RunWatch, wait_for_dags
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_ledger
 from vitrine.errors import VitrineError
 
 DT = "2026-11-01"
 _POLL_S = 1.0
+_LOOK_S = 4.0  # between two looks at Airflow, which has other work
 _ITEMS = 60
 _DELIVERED = "delivered"  # in the state folder: the delivery that every catalog gets
 _SHARES = ("max_reject_share", "max_undecodable_share", "max_missing_image_share", "max_duplicate_id_share")
@@ -155,6 +158,7 @@ def _await_releases(
 ) -> dict[str, float]:
     released: dict[str, float] = {}
     checked = 0.0
+    watch = RunWatch(airflow, dag_ids, since=since)
     with display() as show:
         while len(released) < len(catalog_ids):
             for catalog_id in catalog_ids:
@@ -168,12 +172,11 @@ def _await_releases(
             if elapsed > timeout_s:
                 waiting = ", ".join(sorted(set(catalog_ids) - released.keys()))
                 raise DrillError(f"after {timeout_s:.0f} s the new encoder is not released in {waiting}")
-            if time.monotonic() - checked > 6.0:  # each look asks Airflow, which has other work, many times
-                runs = airflow.runs_since(since, dag_ids=dag_ids)
-                for run in runs:
+            if time.monotonic() - checked > _LOOK_S:
+                for run in watch.look():
                     if run.state == "failed":
-                        raise AirflowError(explain_failure(airflow, run))
-                show(describe_active(airflow, runs, elapsed_s=elapsed))
+                        raise AirflowError(explain_failure(airflow, run, layout=configuration.layout))
+                show(watch.stages())
                 checked = time.monotonic()
             time.sleep(_POLL_S)
     return released

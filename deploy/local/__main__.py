@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from deploy.local import catalog_runs, demo, lifecycle, loop, summary
+from deploy.local import catalog_runs, catalog_summary, demo, lifecycle, loop, summary
 from deploy.local.configuration import configure, direct_connections
 from deploy.local.layout import Layout
 from deploy.local.service_states import read_states
@@ -72,7 +72,15 @@ def _status(layout: Layout, _: argparse.Namespace) -> int:
 
 def _demo(layout: Layout, options: argparse.Namespace) -> None:
     configuration, state = demo.run_demo(layout, os.environ, items=options.items, report=_say)
-    summary.print_catalog(configuration, demo.CATALOG_ID, state, _console())
+    catalog_summary.print_catalog(
+        configuration,
+        demo.CATALOG_ID,
+        state,
+        days=state.manifests,
+        words="red dress",
+        try_next=("train an encoder on its shoppers and see the search change over, some minutes", "make loop"),
+        console=_console(),
+    )
 
 
 def _loop(layout: Layout, _: argparse.Namespace) -> None:
@@ -109,7 +117,7 @@ def _ingest(layout: Layout, options: argparse.Namespace) -> None:
         removal_is_meant=options.removal == "meant",
         report=_say,
     )
-    summary.print_catalog(configuration, catalog_id, state, _console())
+    catalog_summary.print_catalog(configuration, catalog_id, state, days=[options.dt], console=_console())
 
 
 def _say(line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +33,7 @@ class DagRun:
     partition_key: str | None
     conf: Mapping[str, Any]
     started_at: datetime.datetime | None
+    ended_at: datetime.datetime | None = None
 
     @property
     def is_active(self) -> bool:
@@ -72,6 +73,11 @@ class AirflowApi:
         # The server is on this machine: proxies of the environment are not for it.
         self._http = httpx.Client(base_url=url, timeout=60.0, trust_env=False)
 
+    @property
+    def url(self) -> str:
+        """Of the API server and of the pages for people."""
+        return self._url
+
     def close(self) -> None:
         """Closes the connections."""
         self._http.close()
@@ -107,13 +113,24 @@ class AirflowApi:
         body = {"logical_date": None, "partition_key": partition_key, "conf": dict(conf or {})}
         return _dag_run(self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body))
 
-    def runs_since(self, moment: datetime.datetime, *, dag_ids: Iterable[str]) -> list[DagRun]:
-        """Returns the runs of some DAGs that changed since a moment, in order of creation."""
-        return self._runs(dag_ids, {"updated_at_gte": moment.isoformat()})
+    def runs_since(self, moment: datetime.datetime, *, dag_ids: Sequence[str]) -> list[DagRun]:
+        """Returns the runs of some DAGs that are active, then those that have ended since a moment."""
+        active = self.active_runs(dag_ids)  # first: what ends between the two questions is in the second answer, too
+        ended = self.runs_ended_since(moment, dag_ids=dag_ids)
+        return list({(run.dag_id, run.run_id): run for run in active + ended}.values())
 
-    def active_runs(self, dag_ids: Iterable[str]) -> list[DagRun]:
+    def active_runs(self, dag_ids: Sequence[str]) -> list[DagRun]:
         """Returns the runs of some DAGs that are queued or running, in order of creation."""
-        return self._runs(dag_ids, {"state": ["queued", "running"]})
+        return self._runs(dag_ids, states=["queued", "running"])
+
+    def runs_ended_since(self, moment: datetime.datetime, *, dag_ids: Sequence[str]) -> list[DagRun]:
+        """Returns the runs of some DAGs that have ended since a moment, in order of creation."""
+        return self._runs(dag_ids, states=["success", "failed"], end_date_gte=moment.isoformat())
+
+    def runs_ended_before(self, moment: datetime.datetime, *, dag_ids: Sequence[str]) -> list[DagRun]:
+        """Returns the runs of some DAGs that ended well before a moment, at most the last hundred."""
+        before = {"states": ["success"], "end_date_lt": moment.isoformat(), "order_by": "-end_date"}
+        return list(map(_dag_run, self._page_of_runs(dag_ids, before)["dag_runs"]))
 
     def task_instances(self, run: DagRun) -> list[TaskInstance]:
         """Returns the tasks of a run, in no particular order."""
@@ -137,15 +154,20 @@ class AirflowApi:
         path = f"{_run_path(run)}/taskInstances/{task_id}/xcomEntries/return_value"
         return self._request("GET", path)["value"]
 
-    def log_tail(self, run: DagRun, task: TaskInstance, *, lines: int = 25) -> list[str]:
-        """Returns the last lines of a task's log."""
+    def log_entries(self, run: DagRun, task: TaskInstance) -> list[dict[str, Any]]:
+        """Returns the log of a task's last try, an entry for each event; an empty list where there is none."""
         path = f"{_run_path(run)}/taskInstances/{task.task_id}/logs/{task.try_number}"
         query = {"map_index": str(task.map_index), "full_content": "true"}
         body = self._request("GET", path, params=query, missing_is_none=True)
-        if body is None:
-            return ["(no log)"]
-        texts = [_log_line(entry) for entry in body["content"]]
-        return [line for text in texts for line in text.splitlines()][-lines:]
+        entries = body["content"] if body is not None else []
+        return [entry if isinstance(entry, dict) else {"event": str(entry)} for entry in entries]
+
+    def run_page(self, run: DagRun, task: TaskInstance | None = None) -> str:
+        """Returns where a person looks at a run, or at a task of it."""
+        page = f"{self._url}/dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}"
+        if task is None:
+            return page
+        return f"{page}/tasks/{task.task_id}" + (f"/mapped/{task.map_index}" if task.map_index >= 0 else "")
 
     def _task_instances(self, runs: str, **query: Any) -> list[TaskInstance]:
         rows: list[dict[str, Any]] = []
@@ -156,12 +178,18 @@ class AirflowApi:
             if not body["task_instances"] or len(rows) >= body["total_entries"]:
                 return [_task_instance(row) for row in rows]
 
-    def _runs(self, dag_ids: Iterable[str], query: Mapping[str, Any]) -> list[DagRun]:
-        runs = []
-        for dag_id in dag_ids:
-            path, page = f"/api/v2/dags/{dag_id}/dagRuns", {**query, "order_by": "id", "limit": "100"}
-            runs += [_dag_run(run) for run in self._request("GET", path, params=page)["dag_runs"]]
-        return runs
+    def _runs(self, dag_ids: Sequence[str], **body: Any) -> list[DagRun]:
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self._page_of_runs(dag_ids, {**body, "order_by": "id", "page_offset": len(rows)})
+            rows += page["dag_runs"]
+            if not page["dag_runs"] or len(rows) >= page["total_entries"]:
+                return list(map(_dag_run, rows))
+
+    def _page_of_runs(self, dag_ids: Sequence[str], body: Mapping[str, Any]) -> Any:
+        """One request for all of the DAGs."""
+        asked = {"dag_ids": list(dag_ids), "page_limit": 100, **body}
+        return self._request("POST", "/api/v2/dags/~/dagRuns/list", json=asked)
 
     def _request(
         self, method: str, path: str, *, missing_is_none: bool = False, conflict_is_none: bool = False, **options: Any
@@ -213,6 +241,7 @@ def _dag_run(body: Mapping[str, Any]) -> DagRun:
         partition_key=body["partition_key"],
         conf=body["conf"] or {},
         started_at=_moment(body["start_date"]),
+        ended_at=_moment(body["end_date"]),
     )
 
 
@@ -232,14 +261,3 @@ def _task_instance(body: Mapping[str, Any]) -> TaskInstance:
 
 def _moment(text: str | None) -> datetime.datetime | None:
     return datetime.datetime.fromisoformat(text) if text else None
-
-
-def _log_line(entry: Any) -> str:
-    if not isinstance(entry, Mapping):
-        return str(entry)
-    details = [
-        f"{error.get('exc_type')}: {error.get('exc_value')}"
-        for error in entry.get("error_detail") or []
-        if isinstance(error, Mapping)
-    ]
-    return "\n".join([str(entry.get("event", "")), *details])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.local.airflow_api import AirflowApi, AirflowError, DagRun
 from deploy.local.configuration import Configuration
-from deploy.local.run_watch import dag_ids, wait_for_dags, wait_for_runs
+from deploy.local.watching.run_watch import dag_ids, wait_for_dags, wait_for_runs
 from vitrine.catalogs import Catalog, declare_catalog, read_catalogs
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Manifest
@@ -85,10 +85,10 @@ def ingest(
     days = {parse_partition_key(dt): check_source(source) for dt, source in sources.items()}
     catalogs_file = configuration.layout.catalogs_file
     if declare_catalog(catalogs_file, catalog.model_copy(update={"space_inferred": True})):
-        report(f"declared catalog {catalog.catalog_id} with `space: {catalog.space}` in {catalogs_file}")
-    airflow = open_airflow(configuration)
+        report(f"catalog {catalog.catalog_id}: {_vectors_in_words(catalog)} (declared in {catalogs_file})")
+    airflow, layout = open_airflow(configuration), configuration.layout
     try:
-        wait_for_dags(airflow, dag_ids(catalog.catalog_id))
+        wait_for_dags(airflow, dag_ids(catalog.catalog_id), report=report)
         since = datetime.datetime.now(datetime.UTC)
         watched = dag_ids(catalog.catalog_id)
         ingest_dag = watched[0]
@@ -101,19 +101,18 @@ def ingest(
         for dt, source in days.items():
             run = under_way.get((dt, source, removal_is_meant))
             if run is not None:  # this command was interrupted before
-                report(f"{ingest_dag} for {dt} is under way")
+                report(f"the ingest of {dt} is under way already, and is waited for")
             else:
                 run = airflow.trigger(ingest_dag, partition_key=dt, conf={"source": source, **said})
-                report(f"triggered {run.dag_id} for {dt}: {run.run_id}")
             ingests.add(run.run_id)
-        runs = wait_for_runs(airflow, watched, since=since, asked=ingests, report=report)
+        runs = wait_for_runs(airflow, watched, since=since, asked=ingests, layout=layout, report=report)
         state = read_catalog_state(configuration, catalog.catalog_id)
         if not state.is_released and not (state.live is not None and state.live.pinned):
             # Redoing a day that changes nothing asks for no new build; an earlier one may have failed.
-            report(f"asking for a build of head {state.head.head_sequence}, which no run has released")
+            report("every day is in, but not yet in the live release: asking for a build")
             since = datetime.datetime.now(datetime.UTC)
             airflow.trigger(dag_ids(catalog.catalog_id)[1], conf={"reason": f"head {state.head.head_sequence}"})
-            runs += wait_for_runs(airflow, watched, since=since, asked=ingests, report=report)
+            runs += wait_for_runs(airflow, watched, since=since, asked=ingests, layout=layout, report=report)
             state = read_catalog_state(configuration, catalog.catalog_id)
     finally:
         airflow.close()
@@ -190,6 +189,12 @@ def catalog_id_of(source: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_-]+", name):
         raise CatalogError(f"no catalog id can be made from {source!r}; name one: CATALOG=<id>")
     return name
+
+
+def _vectors_in_words(catalog: Catalog) -> str:
+    if catalog.space == "vectors":
+        return f"its delivery brings a vector of {catalog.dimension} numbers for each item, so no encoder runs"
+    return "its delivery brings no vectors, so the encoder embeds its pictures"
 
 
 def _has_partitions(settings: Settings, catalog_id: str) -> bool:

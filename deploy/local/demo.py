@@ -88,7 +88,8 @@ def register_encoder(configuration: Configuration, report: Report) -> None:
     with _open_private(log) as output:
         done = subprocess.run(
             [sys.executable, "-m", "training", "register-bootstrap"],
-            env=configuration.service_environment(),
+            # What MLflow says of its own pages is for somebody who calls it by hand.
+            env={**configuration.service_environment(), "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"},
             cwd=configuration.layout.work,
             stdout=subprocess.PIPE,
             stderr=output,

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.local import catalog_runs, lifecycle
-from deploy.local.airflow_api import AirflowApi, DagRun
+from deploy.local.airflow_api import AirflowApi
 from deploy.local.configuration import Configuration
 from deploy.local.demo import CATALOG_ID
 from deploy.local.layout import Layout
 from deploy.local.light_load import LoadReport, fetch_queries, light_load
 from deploy.local.mlflow_api import MlflowApi, ModelVersion
-from deploy.local.run_watch import describe_active, display, explain_failure, wait_for_dags, wait_for_runs
 from deploy.local.summary import live_release
+from deploy.local.watching.display import display
+from deploy.local.watching.failures import explain_failure
+from deploy.local.watching.run_watch import RunWatch, wait_for_dags, wait_for_runs
 from vitrine.errors import VitrineError
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ TRAIN_FORM: Mapping[str, Any] = {
     "options": {"infonce_weight": 2.0},  # texts keep up with the pictures
 }
 RELEASE_TIMEOUT_S = 1800.0
-_POLL_S = 2.0
+_POLL_S = 1.0
+_AFTER_S = 2.0
 
 Report = Callable[[str], None]
 
@@ -86,7 +89,7 @@ def run_loop(
     queries = fetch_queries(configuration.search_url, CATALOG_ID)
     try:
         with light_load(configuration.search_url, CATALOG_ID, queries) as load:
-            version = registry.version(_train(airflow, report))
+            version = registry.version(_train(configuration, airflow, report))
             measured = _read_report(configuration, version)
             if show_report is not None:
                 show_report(measured)
@@ -95,7 +98,7 @@ def run_loop(
             since = datetime.datetime.now(datetime.UTC)
             registry.set_alias("champion", version.version)
             after = _await_release(configuration, airflow, version, since=since, report=report)
-            time.sleep(_POLL_S)  # some more requests, which the new release must answer
+            time.sleep(_AFTER_S)  # some more requests, which the new release must answer
     finally:
         airflow.close()
         registry.close()
@@ -134,15 +137,16 @@ def check_load(load: LoadReport, *, before: str, after: str) -> None:
         raise LoopError(f"release {after} is live and answered none of {load.requests} requests")
 
 
-def _train(airflow: AirflowApi, report: Report) -> str:
+def _train(configuration: Configuration, airflow: AirflowApi, report: Report) -> str:
     """Runs the DAG; returns the number of the version that it registered."""
     dag_id = f"{CATALOG_ID}.train_encoder"
     wait_for_dags(airflow, [dag_id, f"{CATALOG_ID}.build_index", f"{CATALOG_ID}.release_index", "watch_promotions"])
     since = datetime.datetime.now(datetime.UTC)
     under_way = airflow.active_runs([dag_id])
     run = under_way[0] if under_way else airflow.trigger(dag_id, conf=TRAIN_FORM)
-    report(f"{dag_id} is under way: {run.run_id}" if under_way else f"triggered {dag_id}: {run.run_id}")
-    wait_for_runs(airflow, [dag_id], since=since, asked={run.run_id}, report=report)
+    if under_way:
+        report("a training is under way already, and is waited for")
+    wait_for_runs(airflow, [dag_id], since=since, asked={run.run_id}, layout=configuration.layout, report=report)
     return str(airflow.returned(run, "register_encoder"))
 
 
@@ -174,17 +178,19 @@ def _await_release(
     """Waits until the search tier serves a release of the promoted encoder."""
     dag_ids = ["watch_promotions", f"{CATALOG_ID}.build_index", f"{CATALOG_ID}.release_index"]
     fingerprint, started = version.tags["vitrine.fingerprint"], time.monotonic()
-    report(f"waiting for a live release of encoder {fingerprint}")
+    report(f"waiting until a release of encoder {fingerprint} is live")
+    watch = RunWatch(airflow, dag_ids, since=since)
     with display() as show:
         while time.monotonic() - started < RELEASE_TIMEOUT_S:
             served = live_release(configuration, CATALOG_ID)
-            if served is not None and served["encoder_fingerprint"] == fingerprint:
-                return served
-            runs: list[DagRun] = airflow.runs_since(since, dag_ids=dag_ids)
+            runs = watch.look()
+            show(watch.stages())
             for run in runs:
                 if run.state == "failed":
-                    raise LoopError(explain_failure(airflow, run))
-            show(describe_active(airflow, runs, elapsed_s=time.monotonic() - started))
+                    raise LoopError(explain_failure(airflow, run, layout=configuration.layout))
+            is_live = served is not None and served["encoder_fingerprint"] == fingerprint
+            if served is not None and is_live and not any(run.is_active for run in runs):  # it is verified, too
+                return served
             time.sleep(_POLL_S)
     raise LoopError(
         f"no release of encoder {fingerprint} was live {RELEASE_TIMEOUT_S:.0f} s after version {version.version} "

@@ -1,17 +1,15 @@
-"""What a person needs to know at the end: what came in, what is live, and where to look with which login."""
+"""What a person needs to know of the platform: what runs, what is live, and where to look with which login."""
 
 from __future__ import annotations
 
 import datetime
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.catalog_runs import CatalogState
 from deploy.local.configuration import Configuration
 from deploy.local.probes import get_json
 from deploy.local.service_states import PlatformState, ServiceState
@@ -28,56 +26,22 @@ _RELEASE_FIELDS = {
 }  # fmt: skip
 
 
-def print_catalog(configuration: Configuration, catalog_id: str, state: CatalogState, console: Console) -> None:
-    """Prints a catalog's days, its live release, and every URL."""
-    table = Table(title=f"catalog {catalog_id}", title_justify="left")
-    for column in ("day", "rows", "accepted", "rejected", "why rejected", "manifest"):
-        table.add_column(column, justify="right" if column in ("rows", "accepted", "rejected") else "left")
-    reasons: Counter[str] = Counter()
-    for dt, manifest in sorted(state.manifests.items()):
-        reasons.update(manifest.rejected_by_reason)
-        table.add_row(
-            dt,
-            f"{manifest.rows_in:,}",
-            f"{manifest.rows_accepted:,}",
-            f"{manifest.rows_rejected:,}",
-            _by_reason(manifest.rejected_by_reason),
-            manifest.manifest_id,
-        )
-    manifests = state.manifests.values()
-    totals = [
-        sum(rows) for rows in zip(*((m.rows_in, m.rows_accepted, m.rows_rejected) for m in manifests), strict=True)
-    ]
-    if len(state.manifests) > 1:
-        table.add_section()
-        table.add_row("all", *(f"{total:,}" for total in totals), _by_reason(reasons), "")
-    console.print(table)
-    console.print(f"Data Docs        {configuration.layout.data_docs}/{catalog_id}/<day>/index.html", markup=False)
-    release = live_release(configuration, catalog_id)
-    if release is not None:
-        console.print(
-            f"live release     {release['release_id']} (slot {release['slot']}, since {release['activated_at']})"
-        )
-        console.print(
-            f"index version    {release['index_version']}: {release['items']:,} items, dimension {release['dimension']}"
-        )
-        console.print(f"recall@10        {_recall(release['recall_at_10'])} against exact search")
-        console.print(f"encoder          version {release['encoder_version']}, {release['encoder_fingerprint']}")
-    console.print()
-    print_places(configuration, console)
-
-
 def print_places(configuration: Configuration, console: Console) -> None:
     """Prints every URL with its login."""
-    credentials = configuration.credentials
     console.print(f"search           {configuration.search_url}  (page, API: /openapi.json)")
+    print_logins(configuration, console)
+
+
+def print_logins(configuration: Configuration, console: Console) -> None:
+    """Prints the URLs of what asks for a login."""
+    credentials = configuration.credentials
     logins = {
         f"Airflow          {configuration.airflow_url}": (credentials.airflow_user, credentials.airflow_password),
         f"MLflow           {configuration.mlflow_url}": configuration.mlflow_login,
     }
     for place, (user, password) in logins.items():
-        console.print(f"{place}  login {user} / {password}", markup=False, highlight=False)
-    console.print(f"S3               {configuration.s3_url}  keys in {configuration.layout.env_file}")
+        console.print(f"{place}  login {user} / {password}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"S3               {configuration.s3_url}  keys in {configuration.layout.env_file}", soft_wrap=True)
 
 
 def print_change(
@@ -195,14 +159,3 @@ def _live_pointers(configuration: Configuration) -> dict[str, LivePointer]:
         return ledger.releases.all_live()
     finally:
         ledger.close()
-
-
-def _by_reason(reasons: dict[str, int] | Counter[str]) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-
-
-def _recall(figures: Any) -> str:
-    if not isinstance(figures, dict):
-        return f"{figures:.3f}"
-    measured = [f"{name} {figures[name]:.3f}" for name in ("image", "text") if figures.get(name) is not None]
-    return ", ".join(measured) or "not measured"

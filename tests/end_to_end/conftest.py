@@ -15,7 +15,7 @@ import pytest
 from deploy.local import catalog_runs, demo
 from deploy.local.airflow_api import DagRun
 from deploy.local.catalog_runs import CatalogState
-from deploy.local.run_watch import dag_ids, wait_for_dags, wait_for_runs
+from deploy.local.watching.run_watch import dag_ids, wait_for_dags, wait_for_runs
 from tests.platform_fixture import Platform
 from vitrine.catalogs import Catalog
 

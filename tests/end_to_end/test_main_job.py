@@ -14,6 +14,7 @@ import pytest
 from deploy.local.airflow_api import AirflowError, DagRun
 from deploy.local.catalog_runs import read_catalog_state
 from deploy.local.configuration import POOLS
+from deploy.local.watching.failures import explain_failure
 from tests.end_to_end.conftest import CATALOG_ID, DAYS, HTTP_TIMEOUT_S, ROOT, Released, live_release
 from tests.platform_fixture import Platform
 from tests.waiting import wait_for
@@ -147,7 +148,7 @@ def test_a_run_without_a_partition_key_fails_at_once_and_says_why(platform: Plat
 
     [check] = [task for task in platform.airflow.task_instances(run) if task.task_id == "check_partition_key"]
     assert (check.state, check.try_number) == ("failed", 1)
-    assert "no partition key" in "\n".join(platform.airflow.log_tail(run, check))
+    assert "no partition key" in explain_failure(platform.airflow, run).splitlines()[0]
 
 
 def _backfill(platform: Platform, first: str, last: str) -> None:

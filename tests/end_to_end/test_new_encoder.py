@@ -12,7 +12,8 @@ import pytest
 from deploy.local.airflow_api import AirflowError
 from deploy.local.light_load import LoadReport, fetch_queries, light_load
 from deploy.local.mlflow_api import MlflowApi
-from deploy.local.run_watch import dag_ids, explain_failure, wait_for_runs
+from deploy.local.watching.failures import explain_failure
+from deploy.local.watching.run_watch import dag_ids, wait_for_runs
 from tests.end_to_end.conftest import CATALOG_ID, Released, live_release
 from tests.end_to_end.embedded import embedded_keys, head_keys
 from tests.platform_fixture import Platform

@@ -11,8 +11,8 @@ import pytest
 from deploy.local import services, supervisor
 from deploy.local.airflow_api import DagRun
 from deploy.local.catalog_runs import read_catalog_state
-from deploy.local.run_watch import dag_ids, wait_for_runs
 from deploy.local.supervisor import Record
+from deploy.local.watching.run_watch import dag_ids, wait_for_runs
 from tests.end_to_end.conftest import CATALOG_ID, HTTP_TIMEOUT_S, LATER_DAY, Released, live_release
 from tests.end_to_end.embedded import embedded_keys, head_keys
 from tests.end_to_end.killing import every_row_to_spark, kill, running_task, service, spark_driver

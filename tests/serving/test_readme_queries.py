@@ -27,7 +27,8 @@ def test_a_query_of_the_readme_is_answered(
     for named in re.findall(r"image=@(\S+)", query):  # of the demo catalog
         (tmp_path / named).parent.mkdir(parents=True)
         (tmp_path / named).write_bytes(shop.pictures[0])
-    here = query.replace("localhost:8000", shop_replica.url).replace("catalog=demo", "catalog=shop")
+    here = re.sub(r"localhost:8000|http://127\.0\.0\.1:8000", shop_replica.url, query)
+    here = here.replace("catalog=demo", "catalog=shop")
 
     done = subprocess.run(
         [*shlex.split(here), "--fail-with-body"], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -1,0 +1,169 @@
+"""What `make demo` and `make ingest` end with: what came in, where to see it, and what to try next."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.catalog_runs import CatalogState
+from deploy.local.configuration import Configuration
+from deploy.local.probes import get_json
+from deploy.local.summary import live_release, print_logins
+from vitrine.contracts.datasets import Manifest
+
+_TITLE_WORDS = 6  # of an item's title that make a query
+_TIMEOUT_S = 10.0
+_LABEL_WIDTH = 16
+
+
+def print_catalog(
+    configuration: Configuration,
+    catalog_id: str,
+    state: CatalogState,
+    *,
+    days: Collection[str],
+    words: str | None = None,
+    try_next: tuple[str, str] | None = None,
+    console: Console,
+) -> None:
+    """Prints what became of some days' rows, the catalog's page, its live release and three commands.
+
+    Args:
+        configuration, catalog_id, state: of the catalog.
+        days: that the command was about; others of the catalog are counted only.
+        words: to search for; by default the category of an item.
+        try_next: what the last of the commands does, and the command; by default the delivery of the next day.
+        console: to print on.
+    """
+    shown = {dt: state.manifests[dt] for dt in sorted(days) if dt in state.manifests}
+    console.print(_table(catalog_id, shown, state.manifests))
+    if reasons := _why_rejected(shown):
+        # Wrapped here: in a narrow terminal the reasons stay beside their label.
+        beside = f"\n{'':<{_LABEL_WIDTH}} ".join(wrap(reasons, console.width - _LABEL_WIDTH - 1))
+        _line(console, "why rejected", beside + "\n")
+    release = live_release(configuration, catalog_id)
+    if release is not None:
+        _line(console, "search page", page_url(configuration, catalog_id))
+        _line(console, "live release", f"{release['release_id']}, {release['items']:,} items")
+        _line(console, "recall@10", f"{_recall(release['recall_at_10'])} of the index, against exact search")
+    pages = [configuration.layout.data_docs / catalog_id / dt / "index.html" for dt in shown]
+    for label, page in zip(["Data Docs", *[""] * len(pages)], filter(Path.is_file, pages), strict=False):
+        _line(console, label, str(page))
+    if release is not None and shown:
+        takes_words = all(manifest.space == "encoder" for manifest in state.manifests.values())
+        questions = _questions(configuration, catalog_id, takes_words=takes_words, words=words)
+        last = try_next or next_delivery(state, catalog_id, max(shown))
+        _print_next([*questions, *([last] if last else [])], console)
+    console.print()
+    print_logins(configuration, console)
+
+
+def page_url(configuration: Configuration, catalog_id: str) -> str:
+    """Returns where a person searches a catalog."""
+    if catalog_id == configuration.settings.default_catalog:
+        return configuration.search_url
+    return f"{configuration.search_url}/?{urlencode({'catalog': catalog_id})}"
+
+
+def next_delivery(state: CatalogState, catalog_id: str, dt: str) -> tuple[str, str] | None:
+    """Returns what brings the first day after `dt` that has none: from the folder beside this one where there is one.
+
+    None where it is not known where the day's own delivery came from.
+    """
+    source, day = state.sources.get(dt), datetime.date.fromisoformat(dt)
+    if source is None:
+        return None
+    while str(day) in state.manifests:
+        day += datetime.timedelta(days=1)
+    beside = Path(source).with_name(f"dt={day}")
+    if Path(source).name == f"dt={dt}" and beside.is_dir():
+        source = str(beside)
+    return "bring the next day", shlex.join(
+        ["make", "ingest", f"SOURCE={source}", f"DT={day}", f"CATALOG={catalog_id}"]
+    )
+
+
+def _table(catalog_id: str, shown: Mapping[str, Manifest], manifests: Mapping[str, Manifest]) -> Table:
+    table = Table(title=f"catalog {catalog_id}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in ("day", "rows", "accepted", "rejected"):
+        table.add_column(column, justify="left" if column == "day" else "right", no_wrap=True)
+    for dt, manifest in shown.items():
+        table.add_row(dt, *_counts([manifest]))
+    if len(manifests) > 1:
+        table.add_section()
+        table.add_row(f"all {len(manifests)} days", *_counts(manifests.values()))
+    return table
+
+
+def _counts(manifests: Collection[Manifest]) -> Iterator[str]:
+    yield f"{sum(manifest.rows_in for manifest in manifests):,}"
+    yield f"{sum(manifest.rows_accepted for manifest in manifests):,}"
+    yield f"{sum(manifest.rows_rejected for manifest in manifests):,}"
+
+
+def _why_rejected(shown: Mapping[str, Manifest]) -> str:
+    """The reasons of some days' rejects, the commonest first."""
+    reasons: Counter[str] = Counter()
+    for manifest in shown.values():
+        reasons.update(manifest.rejected_by_reason)
+    return ", ".join(
+        f"{reason} {count}" for reason, count in sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+    )
+
+
+def _print_next(commands: Sequence[tuple[str, str]], console: Console) -> None:
+    console.print("\ntry next", style="bold")
+    for what, command in commands:
+        console.print(f"  # {what}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _questions(
+    configuration: Configuration, catalog_id: str, *, takes_words: bool, words: str | None
+) -> Iterator[tuple[str, str]]:
+    """A search that finds something, and the way back from its first result; nothing where nobody answers."""
+    named = {} if catalog_id == configuration.settings.default_catalog else {"catalog": catalog_id}
+    try:
+        shown = get_json(f"{configuration.search_url}/v1/items?{urlencode({'limit': 1, **named})}")
+        body = {**_query(shown["items"][0], takes_words=takes_words, words=words), "top_k": 3, **named}
+        address = f"{configuration.search_url}/v1/search"
+        # The server is on this machine: proxies of the environment are not for it.
+        found = httpx.post(address, json=body, timeout=_TIMEOUT_S, trust_env=False).raise_for_status().json()
+        first = found["results"][0]["item_id"]
+    except (httpx.HTTPError, OSError, ValueError, KeyError, IndexError, TypeError):
+        return
+    sent = json.dumps(body, ensure_ascii=False)
+    yield "search it", shlex.join(["curl", "-s", address, "-H", "content-type: application/json", "-d", sent])
+    lineage = ["make", "lineage", f"ITEM={first}", *(f"CATALOG={name}" for name in named.values())]
+    yield "trace the first result back to its delivery", shlex.join(lineage)
+
+
+def _query(item: Mapping[str, Any], *, takes_words: bool, words: str | None) -> dict[str, str]:
+    """Asks for what an item is, in words; where it has none, or nothing here understands them, for others like it."""
+    category = re.sub(r"[-_]+", " ", str(item.get("category") or "").rpartition("/")[2]).strip()
+    text = words or category or " ".join(str(item.get("title") or "").split()[:_TITLE_WORDS])
+    return {"text": text.lower()} if takes_words and text else {"item_id": str(item["item_id"])}
+
+
+def _line(console: Console, label: str, text: str) -> None:
+    console.print(f"{label:<{_LABEL_WIDTH}} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _recall(figures: Any) -> str:
+    if not isinstance(figures, dict):
+        return f"{figures:.3f}"
+    measured = [f"{name} {figures[name]:.3f}" for name in ("image", "text") if figures.get(name) is not None]
+    return ", ".join(measured) or "not measured"

@@ -1,0 +1,106 @@
+"""Why a task failed, as its log tells it: what was refused in the task's own words, or where it broke."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vitrine import errors
+
+_FRAMES = 4
+_FORESEEN = {name for name, value in vars(errors).items() if isinstance(value, type)}
+# How a stage that runs in a process of its own says what it refuses, and lines that are not the rest of that.
+_SAID_BY_A_CHILD = "error: "
+_NEXT_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:|\d{4}-\d\d-\d\d[ T]\d\d:|Traceback |Exception |[A-Z]+: |\[.+\]")
+# What the operator raises when its process has failed: the whole command line, before the status.
+_EXIT_STATUS = re.compile(r"Cannot execute: .*Error code is: (-?\d+)\.", re.DOTALL)
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+@dataclass(frozen=True)
+class TaskError:
+    """Why a task failed.
+
+    Attributes:
+        message: of the error, as it was written, with all of its lines.
+        is_foreseen: whether Vitrine raised it on purpose: it says what to do, and needs no traceback.
+        frames: where an unforeseen one broke, innermost last; may be empty.
+    """
+
+    message: str
+    is_foreseen: bool
+    frames: tuple[str, ...] = ()
+
+
+def read_task_error(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
+    """Returns why a task failed, from the entries of its log; None where they do not say.
+
+    A task that ran a process of its own fails with that process's exit status: what the process said counts.
+    """
+    raised = _raised(entries)
+    ended = _EXIT_STATUS.search(raised.message) if raised is not None else None
+    if raised is not None and ended is None:
+        return raised
+    if said := _said_by_child(entries):
+        return said
+    return ended and TaskError(f"spark-submit ended with status {ended[1]} and did not say why", is_foreseen=False)
+
+
+def _raised(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
+    """The last exception that Airflow has logged with its traceback."""
+    for entry in reversed(entries):
+        details = [detail for detail in entry.get("error_detail") or [] if isinstance(detail, Mapping)]
+        if details:
+            error = details[0]  # its causes come after it
+            name, text = str(error.get("exc_type")), str(error.get("exc_value") or "").strip()
+            if name in _FORESEEN:
+                return TaskError(text, is_foreseen=True)
+            frames = error.get("frames") or []
+            return TaskError(
+                f"{name}: {text}" if text else name,
+                is_foreseen=False,
+                frames=tuple(
+                    f"{frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}"
+                    for frame in frames[-_FRAMES:]
+                ),
+            )
+    return None
+
+
+def _said_by_child(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
+    lines = list(_child_lines(entries))
+    for place in reversed(range(len(lines))):
+        if lines[place].startswith(_SAID_BY_A_CHILD):
+            rest = _until(lines[place + 1 :])
+            return TaskError("\n".join([lines[place].removeprefix(_SAID_BY_A_CHILD), *rest]), is_foreseen=True)
+    for place in reversed(range(len(lines))):
+        if lines[place] == _TRACEBACK:
+            return _traceback(lines[place + 1 :])
+    return None
+
+
+def _child_lines(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of processes that a task has run: spark-submit's hook logs each as it comes."""
+    for entry in entries:
+        if str(entry.get("logger", "")).endswith("SparkSubmitHook"):
+            yield from str(entry.get("event", "")).splitlines()
+
+
+def _until(lines: Sequence[str]) -> Iterator[str]:
+    for line in lines:
+        if _NEXT_LINE.match(line):
+            return
+        yield line.rstrip()
+
+
+def _traceback(lines: Sequence[str]) -> TaskError | None:
+    """The last line of a traceback, and the places of its innermost frames."""
+    frames: list[str] = []
+    for line in lines:
+        if place := re.match(r'  File "(.+)", line (\d+), in (.+)', line):
+            frames.append(f"{place[1]}:{place[2]} in {place[3]}")
+        elif line and not line[0].isspace():
+            return TaskError(line.strip(), is_foreseen=False, frames=tuple(frames[-_FRAMES:]))
+    return None
