@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from vitrine.settings import Settings
 from vitrine.storage import keys
 
 Report = Callable[[str], None]
+_MOST_DAYS = 31  # of which every manifest is read
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class CatalogState:
     """Where a catalog stands in the ledger.
 
     Attributes:
-        manifests: the current manifest of each day.
+        manifests: the current manifest of each day; of a long history those of the days that were asked for.
         sources: of the current delivery of each of those days.
     """
 
@@ -44,14 +45,16 @@ class CatalogState:
         return self.live is not None and self.live.head_sequence >= self.head.head_sequence
 
 
-def read_catalog_state(configuration: Configuration, catalog_id: str) -> CatalogState:
-    """Returns the head, the live pointer and the manifests of a catalog."""
+def read_catalog_state(configuration: Configuration, catalog_id: str, *, days: Collection[str] = ()) -> CatalogState:
+    """Returns the head, the live pointer and the manifests of a catalog; of one with many days only those of `days`."""
     ledger, store = open_ledger(configuration.settings), open_object_store(configuration.settings)
     try:
         head = ledger.partitions.head(catalog_id)
         live = ledger.releases.live(catalog_id)
         manifests, sources = {}, {}
         for dt, manifest_id in head.manifests.items():
+            if len(head.manifests) > _MOST_DAYS and dt not in days:
+                continue
             key = f"{keys.manifest_prefix(catalog_id, dt, manifest_id)}/manifest.json"
             manifests[dt] = Manifest.from_bytes(store.get_bytes(key))
             delivery = ledger.partitions.current_delivery(catalog_id=catalog_id, dt=dt)
@@ -106,14 +109,14 @@ def ingest(
                 run = airflow.trigger(ingest_dag, partition_key=dt, conf={"source": source, **said})
             ingests.add(run.run_id)
         runs = wait_for_runs(airflow, watched, since=since, asked=ingests, layout=layout, report=report)
-        state = read_catalog_state(configuration, catalog.catalog_id)
+        state = read_catalog_state(configuration, catalog.catalog_id, days=days)
         if not state.is_released and not (state.live is not None and state.live.pinned):
             # Redoing a day that changes nothing asks for no new build; an earlier one may have failed.
             report("every day is in, but not yet in the live release: asking for a build")
             since = datetime.datetime.now(datetime.UTC)
             airflow.trigger(dag_ids(catalog.catalog_id)[1], conf={"reason": f"head {state.head.head_sequence}"})
             runs += wait_for_runs(airflow, watched, since=since, asked=ingests, layout=layout, report=report)
-            state = read_catalog_state(configuration, catalog.catalog_id)
+            state = read_catalog_state(configuration, catalog.catalog_id, days=days)
     finally:
         airflow.close()
     _check_released(catalog.catalog_id, state, runs, report)

@@ -49,7 +49,8 @@ def print_catalog(
         console: to print on.
     """
     shown = {dt: state.manifests[dt] for dt in sorted(days) if dt in state.manifests}
-    console.print(_table(catalog_id, shown, state.manifests))
+    is_whole = len(state.manifests) == len(state.head.manifests)
+    console.print(_table(catalog_id, shown, state.manifests if is_whole else {}))
     if reasons := _why_rejected(shown):
         # Wrapped here: in a narrow terminal the reasons stay beside their label.
         beside = f"\n{'':<{_LABEL_WIDTH}} ".join(wrap(reasons, console.width - _LABEL_WIDTH - 1))
@@ -86,7 +87,7 @@ def next_delivery(state: CatalogState, catalog_id: str, dt: str) -> tuple[str, s
     source, day = state.sources.get(dt), datetime.date.fromisoformat(dt)
     if source is None:
         return None
-    while str(day) in state.manifests:
+    while str(day) in state.head.manifests:
         day += datetime.timedelta(days=1)
     beside = Path(source).with_name(f"dt={day}")
     if Path(source).name == f"dt={dt}" and beside.is_dir():

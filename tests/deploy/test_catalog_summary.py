@@ -56,6 +56,16 @@ def said(configuration: Configuration, state: CatalogState, days: list[str]) -> 
     return written.getvalue()
 
 
+def test_of_a_long_history_only_the_days_of_the_command_are_read_and_shown(configuration: Configuration) -> None:
+    days = {f"2026-10-{day:02d}": "m" for day in range(1, 32)} | {dt: f"manifest-{dt}" for dt in DAYS}
+    state = CatalogState(Head("shop", 34, days), None, {DAYS[1]: manifest(DAYS[1], accepted=90, rejected=10)}, {})
+
+    lines = [line.split() for line in said(configuration, state, [DAYS[1]]).splitlines()]
+
+    assert ["2026-11-02", "100", "90", "10"] in lines
+    assert not any(line[:1] == ["all"] for line in lines)
+
+
 def test_the_days_of_the_command_are_shown_and_the_others_counted(configuration: Configuration) -> None:
     lines = [line.split() for line in said(configuration, state_of(), ["2026-11-02"]).splitlines()]
 
