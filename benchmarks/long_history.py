@@ -1,8 +1,8 @@
 """What earlier days cost a day: `python -m benchmarks.long_history --days 1000`.
 
 Leaves what profiles of many days leave (a pack listing each, the pack index, their attempts), and profiles a day of new
-and of known pictures after 0, 10, 100, … of them. Prints how many requests to the object store and seconds the look-up
-of the day's pictures takes, beside one that reads every listing ever written. Servers and files are temporary.
+and of known pictures after 0, 10, 100, … of them. Prints how many requests to the object store, bytes and seconds the
+look-up of the day's pictures takes, beside one that reads every listing ever written. Servers and files are temporary.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ def main() -> int:
     """Prints a line for each length of the history; returns 1 when the last one takes more than its limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=1_000, help="of history (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=300, help="of a day (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=300, help="of an earlier day (default: %(default)s)")
+    parser.add_argument("--sought", type=int, default=300, help="pictures of the day (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=3.0, help="requests, as a multiple of those after 10 days")
     options = parser.parse_args()
     with temporary_platform(2) as settings:
-        return run(settings, days=options.days, rows=options.rows, limit=options.limit)
+        return run(settings, days=options.days, rows=options.rows, sought=options.sought, limit=options.limit)
 
 
-def run(settings: Settings, *, days: int, rows: int, limit: float) -> int:
+def run(settings: Settings, *, days: int, rows: int, sought: int, limit: float) -> int:
     """Grows the history tenfold at a time and looks a day up after each."""
     store = open_object_store(settings)
     every: list[Listing] = []
@@ -51,22 +52,24 @@ def run(settings: Settings, *, days: int, rows: int, limit: float) -> int:
                 table = _locations(range(day * rows, (day + 1) * rows))
                 every.append(put_listing(store, table, prefix=f"{CATALOG}/pack_listings/{day}"))
                 extend_pack_index(ledger, store, CATALOG, added=every[-1:])
-            half = rows // 2  # of a day is new, and half came before, on many days
-            sought = sorted(map(_hash, [*range(0, length * rows, max(1, length * rows // half)), *range(-half, 0)]))
+            half = sought // 2  # of the day is new, and half came before, on many days
+            step = max(1, length * rows // half)
+            hashes = sorted(map(_hash, [*range(0, length * rows, step)[:half], *range(-half, 0)]))
             began = time.monotonic()
             with _counted() as requests:
                 standing = read_pack_index(ledger, store, CATALOG)
-                found = _look_up(store, standing, sought)
+                found = _look_up(store, standing, hashes)
             seconds, asked = time.monotonic() - began, len(requests)
             began = time.monotonic()
             with _counted() as all_requests:
-                also = _look_up(store, every, sought)
+                also = _look_up(store, every, hashes)
             if found != also:
                 raise SystemExit(f"the index found {len(found)} images, all listings {len(also)}")
             after_ten = after_ten or asked
             print(
-                f"after {length:,} days: {len(standing)} listings, {asked} requests, {seconds:.2f} s; every listing: "
-                f"{len(every):,} listings, {len(all_requests):,} requests, {time.monotonic() - began:.2f} s",
+                f"after {length:,} days of {rows:,}: {len(standing)} listings, {asked} requests, "
+                f"{sum(requests) / 1e6:.1f} MB, {seconds:.2f} s; every listing: {len(every):,} listings, "
+                f"{len(all_requests):,} requests, {sum(all_requests) / 1e6:.1f} MB, {time.monotonic() - began:.2f} s",
                 flush=True,
             )
     print(f"requests after {days:,} days: {asked / after_ten:.1f} times those after 10 (limit {limit:g})")
@@ -74,7 +77,8 @@ def run(settings: Settings, *, days: int, rows: int, limit: float) -> int:
 
 
 def _look_up(store: ObjectStore, listings: Sequence[Listing], sought: Sequence[str]) -> set[str]:
-    batches = [batch for listing in listings for batch in read_listing(store, listing.key, sought=sought)]
+    met = [listing for listing in listings if listing.may_hold(sought)]
+    batches = [batch for listing in met for batch in read_listing(store, listing.key, sought=sought)]
     return set(pa.Table.from_batches(batches, packed_schema()).column("image_sha256").to_pylist())
 
 
@@ -91,14 +95,15 @@ def _hash(number: int) -> str:
 
 
 @contextmanager
-def _counted() -> Iterator[list[str]]:
-    """Yields the keys that are read inside the block, one for each request."""
-    read: list[str] = []
+def _counted() -> Iterator[list[int]]:
+    """Yields the sizes of what is read inside the block, one for each request."""
+    read: list[int] = []
     original = ObjectStore.get_bytes
 
     def get_bytes(self: ObjectStore, key: str, **options: Any) -> bytes:
-        read.append(key)
-        return original(self, key, **options)
+        data = original(self, key, **options)
+        read.append(len(data))
+        return data
 
     ObjectStore.get_bytes = get_bytes  # type: ignore[method-assign]
     try:

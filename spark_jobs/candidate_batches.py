@@ -56,5 +56,10 @@ def batches_of(rows: Iterable[dict[str, Any]], schema: pa.Schema) -> Iterator[pa
 
 
 def candidate_table(batches: list[pa.RecordBatch]) -> pa.Table:
-    """Returns batches that came from Spark as a table of exactly the contract's schema."""
-    return pa.Table.from_batches(batches).select(candidate_schema().names).cast(candidate_schema())
+    """Returns the rows of a part as a table of exactly the contract's schema.
+
+    Its chunks begin with the part: they decide where the pages of a Parquet file end, and equal rows are to be equal
+    bytes whoever handed them over.
+    """
+    table = pa.Table.from_batches(batches).select(candidate_schema().names).cast(candidate_schema()).combine_chunks()
+    return pa.Table.from_batches(table.to_batches(max_chunksize=BATCH_ROWS), candidate_schema())

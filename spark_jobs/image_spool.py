@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import shutil
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from vitrine.identity import sha256_hex
@@ -17,15 +19,30 @@ from vitrine.identity import sha256_hex
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 2_000_000_000
-"""Of one process: of a larger delivery the rest is fetched twice."""
+"""Of one profile: of a larger delivery the rest is fetched twice."""
+_SHARE_OF_FREE = 4  # the disk is the platform's as well
+
+
+@dataclass(frozen=True)
+class Spool:
+    """A folder that the processes of a profile share, and how many bytes each of them may put there."""
+
+    folder: Path
+    max_bytes: int
+
+    @classmethod
+    def within(cls, folder: Path, *, processes: int) -> Spool:
+        """Returns a spool that takes at most a quarter of what is free."""
+        room = min(MAX_BYTES, shutil.disk_usage(folder).free // _SHARE_OF_FREE)
+        return cls(folder, room // processes)
 
 
 class ImageSpool:
-    """Holds images by their SHA-256 in a folder that several processes share; thread-safe."""
+    """Holds images by their SHA-256; thread-safe."""
 
-    def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
-        self._folder = folder
-        self._left = max_bytes
+    def __init__(self, spool: Spool) -> None:
+        self._folder = spool.folder
+        self._left = spool.max_bytes
         self._lock = threading.Lock()
 
     def keep(self, image_sha256: str, data: bytes) -> None:
@@ -42,7 +59,7 @@ class ImageSpool:
                 self._left = 0
 
     def take(self, image_sha256: str) -> bytes | None:
-        """Returns an image and lets go of it; None where it is not held."""
+        """Returns an image and lets go of it; None where it is not held whole."""
         path = self._folder / image_sha256
         try:
             data = path.read_bytes()
@@ -54,6 +71,6 @@ class ImageSpool:
 
 
 @functools.lru_cache(maxsize=2)
-def process_spool(folder: Path) -> ImageSpool:
-    """Returns this process's spool in a folder."""
-    return ImageSpool(folder)
+def process_spool(spool: Spool) -> ImageSpool:
+    """Returns this process's side of a spool."""
+    return ImageSpool(spool)

@@ -86,11 +86,12 @@ def _located(
     A day's delivery is small and the listings hold the whole catalog: the day's hashes go to the listings, which are in
     their order, and of 100 million locations only those near them are read. A large delivery is joined like any table.
     """
-    if not listings:
-        return None
     sought = engine.hashes(images) if rows <= _SOUGHT_IMAGES else None
-    groups = min(len(listings), _LISTING_TASKS * task.settings.spark_partitions)
-    keys = [[listing.key for listing in listings[group::groups]] for group in range(groups)]
+    met = [listing for listing in listings if sought is None or listing.may_hold(sought)]
+    if not met:
+        return None
+    groups = min(len(met), _LISTING_TASKS * task.settings.spark_partitions)
+    keys = [[listing.key for listing in met[group::groups]] for group in range(groups)]
     known = engine.each(groups, partial(read_listings, task, keys, sought), packed_schema())
     if sought is None:
         known = engine.known_images(known, images)
@@ -114,7 +115,7 @@ def _write_listings(engine: ProfileEngine, task: workers.ProfileTask, packed: Fr
     written = engine.collect(engine.apply(spread, partial(write_listing, task), listing_schema()))
     if (rows := sum(row["rows"] for row in written)) != count:
         raise ContractError(f"expected {count:,} images in the pack listings, found {rows:,}; run it again")
-    return sorted((Listing(row["key"], row["rows"]) for row in written), key=lambda listing: listing.key)
+    return sorted((Listing(**row) for row in written), key=lambda listing: listing.key)
 
 
 def _first_rows(engine: ProfileEngine, task: workers.ProfileTask) -> list[int]:

@@ -7,24 +7,53 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spark_jobs.candidate_batches import BATCH_ROWS
+from spark_jobs.candidate_batches import BATCH_ROWS, judged_images_schema
 from spark_jobs.profile_engine import HASH_RANGE, Work
 from vitrine.contracts.items import Reason
+from vitrine.progress import Advance
 
+MAX_BYTES = 256_000_000
+"""Of one frame: a few are held at a time, and few rows may hold much text, however small their file is."""
 _PLACE = ("pack_id", "image_offset", "row_group")
 
 
+class FrameTooLargeError(Exception):
+    """The rows of a delivery are more bytes than this process is to hold; nothing was written yet."""
+
+
 class TableEngine:
-    """Runs the steps of a profile one after the other; the threads of the work itself are its parallelism."""
+    """Runs the steps of a profile one after the other; the threads of the work itself are its parallelism.
+
+    Args:
+        advance: told of each batch of rows that is judged.
+    """
+
+    def __init__(self, advance: Advance | None = None) -> None:
+        self._advance = advance
 
     def each(self, count: int, work: Work, schema: pa.Schema) -> pa.Table:
-        """Hands the numbers up to `count` to `work` at once."""
+        """Hands the numbers up to `count` to `work` at once.
+
+        Raises:
+            FrameTooLargeError: what comes out is more than `MAX_BYTES`.
+        """
         numbers = pa.record_batch({"id": pa.array(range(count), pa.int64())})
-        return pa.Table.from_batches(work([numbers]), schema)
+        batches, size_bytes = [], 0
+        for batch in work([numbers]):
+            batches.append(batch)
+            size_bytes += batch.nbytes
+            if size_bytes > MAX_BYTES:
+                raise FrameTooLargeError
+        return pa.Table.from_batches(batches, schema)
 
     def apply(self, frame: pa.Table, work: Work, schema: pa.Schema) -> pa.Table:
-        """Hands the rows to `work`, in batches like those of Spark: the same batches give the same bytes of a part."""
-        return pa.Table.from_batches(work(frame.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)), schema)
+        """Hands the rows to `work` in batches as large as those of Spark."""
+        batches = []
+        for batch in work(frame.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)):
+            batches.append(batch)
+            if self._advance is not None and schema.equals(judged_images_schema()):
+                self._advance(batch.num_rows)
+        return pa.Table.from_batches(batches, schema)
 
     def collect(self, frame: pa.Table) -> list[dict[str, Any]]:
         """Returns the rows of a small frame."""
@@ -54,7 +83,7 @@ class TableEngine:
     def last_of_duplicates(self, judged: pa.Table, *, tasks: int) -> pa.Table:  # noqa: ARG002
         """Of the sound rows with one `item_id` the last one counts; the others are rejected."""
         is_sound = pc.is_null(judged.column("reject_reason"))
-        last = judged.filter(is_sound).select(["item_id", "row_number"]).group_by("item_id", use_threads=False)
+        last = judged.select(["item_id", "row_number"]).filter(is_sound).group_by("item_id", use_threads=False)
         found = last.aggregate([("row_number", "max")])
         later = found.column("row_number_max").take(pc.index_in(judged.column("item_id"), found.column("item_id")))
         is_duplicate = pc.and_kleene(is_sound, pc.fill_null(pc.less(judged.column("row_number"), later), False))
@@ -71,7 +100,7 @@ class TableEngine:
 
     def accepted_images(self, judged: pa.Table) -> pa.Table:
         """Returns the distinct accepted images: image_sha256, image_uri, size_bytes."""
-        accepted = judged.filter(_has_image(judged)).select(["image_sha256", "image_uri", "image_size_bytes"])
+        accepted = judged.select(["image_sha256", "image_uri", "image_size_bytes"]).filter(_has_image(judged))
         ordered = accepted.sort_by([("image_sha256", "ascending"), ("image_uri", "ascending")])
         return _first_of_each(ordered, "image_sha256").rename_columns(["image_sha256", "image_uri", "size_bytes"])
 

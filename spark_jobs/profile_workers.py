@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import groupby, pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +29,7 @@ from spark_jobs.candidate_batches import (
 from spark_jobs.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
 from spark_jobs.image_packs import PackedImage, plan_packs, store_pack
 from spark_jobs.image_profiles import JudgedImage, profile_image
-from spark_jobs.image_spool import process_spool
+from spark_jobs.image_spool import Spool, process_spool
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import candidate_schema
 from vitrine.deliveries.image_uris import ImagePlaces
@@ -70,7 +69,7 @@ class ProfileTask:
     listings_prefix: str
     part_rows: int
     image_marks: PartFile | None = None
-    spool: Path | None = None  # a folder that all tasks share
+    spool: Spool | None = None
 
 
 def count_split_rows(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:

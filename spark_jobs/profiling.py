@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spark_jobs.deliveries import read_delivery
+from spark_jobs.image_spool import Spool
 from spark_jobs.pack_index import extend_pack_index, read_pack_index
-from spark_jobs.pack_listings import Listing
 from spark_jobs.profile_frames import SparkEngine
 from spark_jobs.profile_plan import has_at_most, plan_profile
 from spark_jobs.profile_run import ProfileOutput, run_profile
-from spark_jobs.profile_tables import TableEngine
+from spark_jobs.profile_tables import FrameTooLargeError, TableEngine
 from spark_jobs.profile_workers import ProfileTask
 from spark_jobs.session import spark_errors, spark_session
 from spark_jobs.stage_progress import shown_stages
@@ -32,9 +32,10 @@ from vitrine.errors import ContractError, StorageError
 from vitrine.identity import attempt_id
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import CommittedAttempt, Ledger
+from vitrine.progress import progress
 from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
-from vitrine.spark_configuration import in_process_rows, is_local
+from vitrine.spark_configuration import in_process_rows, is_local, local_threads
 from vitrine.storage import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -96,29 +97,39 @@ def _profile(
     task = plan_profile(settings, store, delivery, policy=policy, attempt=attempt)
     if not task.splits:
         return _result(ProfileOutput([], []))
-    listings = read_pack_index(ledger, store, delivery.catalog_id)
     few = has_at_most(store, task, rows=in_process_rows(settings))
     with ExitStack() as held:
         if few or is_local(settings.spark_master):  # executors of a cluster share no folder that anybody would clear
-            task = replace(task, spool=held.enter_context(scratch_folder(settings, "profile")).absolute())
-        if few:
-            output = run_profile(TableEngine(), task, listings=listings)
-        else:
-            output = _by_spark(settings, task, listings=listings, name=f"profile {delivery.catalog_id} {delivery.dt}")
+            folder = held.enter_context(scratch_folder(settings, "profile")).absolute()
+            task = replace(task, spool=Spool.within(folder, processes=1 if few else local_threads(settings)))
+        output = _here(ledger, store, task) if few else None
+        if output is None:
+            output = _by_spark(settings, ledger, store, task, name=f"profile {delivery.catalog_id} {delivery.dt}")
     result = _result(output)
     _check(result, policy)
     extend_pack_index(ledger, store, delivery.catalog_id, added=output.listings)
     return result
 
 
-def _by_spark(settings: Settings, task: ProfileTask, *, listings: list[Listing], name: str) -> ProfileOutput:
+def _here(ledger: Ledger, store: ObjectStore, task: ProfileTask) -> ProfileOutput | None:
+    """Profiles in this process; None where the few rows are so long that Spark is to spread them."""
+    listings = read_pack_index(ledger, store, task.catalog_id)
+    try:
+        with progress(f"profile {task.catalog_id}") as advance:
+            return run_profile(TableEngine(advance), task, listings=listings)
+    except FrameTooLargeError:
+        log.info("profile %s: the rows are too long for one process", task.catalog_id)
+        return None
+
+
+def _by_spark(settings: Settings, ledger: Ledger, store: ObjectStore, task: ProfileTask, *, name: str) -> ProfileOutput:
     with (
         spark_errors(),
         spark_session(settings, name=name) as spark,
         shown_stages(spark, label=name),
         ExitStack() as kept,
     ):
-        return run_profile(SparkEngine(spark, kept), task, listings=listings)
+        return run_profile(SparkEngine(spark, kept), task, listings=read_pack_index(ledger, store, task.catalog_id))
 
 
 def _result(output: ProfileOutput) -> dict[str, Any]:

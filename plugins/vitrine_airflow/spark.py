@@ -91,13 +91,17 @@ class SparkJob(StageJob):
 
     def execute(self, context: Context) -> None:
         """Runs the verb here, or submits it and waits for it."""
-        from spark_jobs.__main__ import run_without_spark
+        if self.verb not in _WITHOUT_SPARK or not self._ran_here():
+            super().execute(context)
 
-        if self.verb in _WITHOUT_SPARK and run_without_spark(
-            run.settings(), [self.verb, *command_line(self._given_options())]
-        ):
-            return
-        super().execute(context)
+    def _ran_here(self) -> bool:
+        from spark_jobs.__main__ import run_without_spark
+        from vitrine.spark_configuration import in_process_rows
+
+        settings = run.settings()
+        if in_process_rows(settings) == 0:  # a cluster plans its own jobs
+            return False
+        return run_without_spark(settings, [self.verb, *command_line(self._given_options())])
 
     def _given_options(self) -> dict[str, Any]:
         return {**self.options, "fingerprint": self.fingerprint}

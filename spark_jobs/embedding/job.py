@@ -7,7 +7,8 @@ import queue
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,8 @@ def run_embed_job(
         # Executors run in folders of their own: a relative state folder would be another one in each.
         task = EmbedTask(settings.model_copy(update={"state_dir": settings.state_dir.absolute()}), catalog, fingerprint)
         with watched(ledger, catalog_id=catalog_id, fingerprint=fingerprint, units=len(units)):
-            few = sum(unit.rows for unit in units) <= in_process_rows(settings)
-            summary = _in_process(settings, task, units) if few else _by_spark(settings, task, units)
+            here = _are_few(settings, catalog, units)
+            summary = _in_process(settings, task, units) if here else _by_spark(settings, task, units)
     finally:
         ledger.close()
     summary = replace(summary, seconds=time.monotonic() - began)
@@ -114,14 +115,31 @@ def _in_process(settings: Settings, task: EmbedTask, units: Sequence[EmbeddingUn
     for unit in units:
         waiting.put(unit)
     slots = min(len(units), local_threads(settings))
-    with ThreadPoolExecutor(slots, thread_name_prefix="embed") as pool:
+    with _one_torch(settings), ThreadPoolExecutor(slots, thread_name_prefix="embed") as pool:
         running = [pool.submit(embed_units, task, _taken(waiting), slot=slot) for slot in range(slots)]
-        try:
-            done = [future.result() for future in running]
-        except BaseException:
-            deque(_taken(waiting), maxlen=0)  # the others end with the unit that they are at
-            raise
-    return _summary(units, done)
+        wait(running, return_when=FIRST_EXCEPTION)
+        deque(_taken(waiting), maxlen=0)  # where one has failed, the others end with the unit that they are at
+        return _summary(units, [future.result() for future in running])
+
+
+def _are_few(settings: Settings, catalog: Catalog, units: Sequence[EmbeddingUnit]) -> bool:
+    """Tells whether the units hold few vectors; a row group is embedded whole, however few items name it."""
+    if settings.spark_gpus_per_task > 0:  # only Spark knows which GPU is free
+        return False
+    in_unit = [unit.rows if catalog.space == "vectors" else settings.pack_rows for unit in units]
+    return sum(in_unit) <= in_process_rows(settings)
+
+
+@contextmanager
+def _one_torch(settings: Settings) -> Iterator[None]:
+    """Holds torch's number of threads, which is of the whole process, while several encoders compute in it."""
+    if settings.inference_engine != "torch" or settings.inference_device != "cpu":
+        yield
+        return
+    from vitrine.process_state import torch_threads
+
+    with torch_threads(settings.inference_threads):
+        yield
 
 
 def _taken(waiting: queue.SimpleQueue[EmbeddingUnit]) -> Iterator[EmbeddingUnit]:

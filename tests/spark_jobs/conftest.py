@@ -22,8 +22,8 @@ def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(params=["in this process", "by Spark"])
 def either_way(request: pytest.FixtureRequest, settings: Settings) -> Settings:
-    """Settings under which a job runs without a JVM, and such under which it starts one: both are to do the same."""
-    rows = 0 if request.param == "by Spark" else 5_000
+    """Settings that keep a job in this process, and settings that send it to Spark: either way the outcome is one."""
+    rows = 0 if request.param == "by Spark" else 1_000_000
     return settings.model_copy(update={"spark_in_process_rows": rows})
 
 

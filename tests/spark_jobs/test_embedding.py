@@ -7,18 +7,20 @@ import threading
 
 import numpy as np
 import pytest
+from sqlalchemy import delete
 
 from spark_jobs.embedding import run_embed_job
 from spark_jobs.embedding.images import embed_images
 from spark_jobs.embedding.units import EmbeddingUnit
 from spark_jobs.publication import publish_partition
+from spark_jobs.session import SparkIsNeeded, without_spark
 from tests.spark_jobs.candidate_rows import DT, ProfiledDelivery, write_manifest, write_pack
 from tests.spark_jobs.embedding_runs import held_unit, many_units, running_driver, stored_vectors, wait_for_blocks
 from vitrine.catalogs import Catalog
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, GateError, ObjectCorruptError, SettingsError, SpaceMixError
 from vitrine.heads import external_fingerprint
-from vitrine.ledger import Ledger
+from vitrine.ledger import Ledger, tables
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -146,6 +148,56 @@ def test_vectors_that_items_bring_are_normalised_and_need_no_encoder(
     assert publish_partition(
         settings, catalog_id=catalog_id, dt=DT, manifest_id=manifest_id, fingerprints=[fingerprint]
     )
+
+
+def test_the_slots_of_one_process_give_the_vectors_of_one_slot(
+    settings: Settings, object_store: ObjectStore, ledger: Ledger, catalog_id: str, fingerprint: str
+) -> None:
+    manifest_id, _, _ = many_units(settings, catalog_id, units=6)
+    day = {"catalog_id": catalog_id, "fingerprint": fingerprint, "manifests": {DT: manifest_id}}
+    stored = {}
+    for master in ("local[1]", "local[3]"):
+        run_embed_job(settings.model_copy(update={"spark_master": master}), **day)
+        stored[master] = stored_vectors(object_store, ledger, catalog_id, fingerprint)
+        with ledger.database.transaction() as connection:
+            connection.execute(delete(tables.embedding_blocks))
+
+    assert len(stored["local[1]"]) == 12
+    for name, (vector, norm) in stored["local[1]"].items():
+        other, other_norm = stored["local[3]"][name]
+        assert np.array_equal(vector, other) and norm == other_norm
+
+
+def test_a_unit_that_fails_ends_the_job_and_not_only_its_slot(
+    settings: Settings, object_store: ObjectStore, ledger: Ledger, catalog_id: str, fingerprint: str
+) -> None:
+    here = settings.model_copy(update={"spark_in_process_rows": 1_000_000, "spark_master": "local[2]"})
+    delivery = ProfiledDelivery(Catalog(catalog_id=catalog_id))
+    for number in range(2 * UNITS):
+        delivery.accept(f"item-{number}")
+    manifest_id = write_manifest(here, delivery, pack_rows=2)
+    damaged = min(row["image_sha256"] for row in delivery.rows)
+    write_pack(object_store, catalog_id, delivery.rows, pack_rows=2, damaged=damaged)
+
+    with pytest.raises(ObjectCorruptError):
+        run_embed_job(here, catalog_id=catalog_id, fingerprint=fingerprint, manifests={DT: manifest_id})
+
+    assert len(ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint)) < UNITS - 10
+
+
+def test_where_spark_hands_out_gpus_nothing_is_embedded_without_it(
+    settings: Settings, object_store: ObjectStore, catalog_id: str, fingerprint: str
+) -> None:
+    manifest_id, _, _ = many_units(settings, catalog_id, units=2)
+    gpus = {"spark_gpus_per_task": 1.0, "spark_master": "spark://head:7077", "spark_in_process_rows": 1_000_000}
+
+    with without_spark(), pytest.raises(SparkIsNeeded):
+        run_embed_job(
+            settings.model_copy(update=gpus),
+            catalog_id=catalog_id,
+            fingerprint=fingerprint,
+            manifests={DT: manifest_id},
+        )
 
 
 def test_spaces_never_mix(settings: Settings, object_store: ObjectStore, catalog_id: str) -> None:

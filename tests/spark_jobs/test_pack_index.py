@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from spark_jobs.deliveries import record_delivery
 from spark_jobs.pack_index import MERGED_AT, extend_pack_index, read_pack_index
 from spark_jobs.pack_listings import Listing, put_listing, read_listing
 from spark_jobs.profiling import run_profile_job
-from tests.spark_jobs.delivered_folder import DT, declare, small_delivery
+from tests.spark_jobs.delivered_folder import DT, candidate_rows, declare, small_delivery
 from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import Attempts
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -47,14 +49,16 @@ def found(store: ObjectStore, listings: list[Listing], numbers: list[int] | None
 
 
 @contextmanager
-def counted_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The keys that are read inside the block, one for each request."""
-    read: list[str] = []
+def counted_bytes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The sizes of what is read of listings inside the block, one for each request."""
+    read: list[int] = []
     original = ObjectStore.get_bytes
 
     def get_bytes(self: ObjectStore, key: str, **options: Any) -> bytes:
-        read.append(key)
-        return original(self, key, **options)
+        data = original(self, key, **options)
+        if "/pack_listings/" in key:
+            read.append(len(data))
+        return data
 
     with monkeypatch.context() as patched:
         patched.setattr(ObjectStore, "get_bytes", get_bytes)
@@ -85,34 +89,49 @@ def test_of_a_large_listing_only_the_row_groups_near_the_hashes_are_read(
     monkeypatch.setattr("spark_jobs.pack_listings.GROUP_ROWS", 100)
     listing = put_listing(object_store, locations(range(20_000)), prefix=f"{catalog_id}/p")
     size = object_store.size_bytes(listing.key)
-    original, read = ObjectStore.get_bytes, []
 
-    def get_bytes(self: ObjectStore, key: str, **options: Any) -> bytes:
-        data = original(self, key, **options)
-        read.append(len(data))
-        return data
+    with counted_bytes(monkeypatch) as read:
+        assert [row["image_offset"] for row in found(object_store, [listing], [4_711])] == [4_711]
 
-    monkeypatch.setattr(ObjectStore, "get_bytes", get_bytes)
-
-    assert [row["image_offset"] for row in found(object_store, [listing], [4_711])] == [4_711]
     assert sum(read) < size / 4
 
 
-@given(st.lists(st.integers(1, 2_000_000), max_size=80))
+@given(st.lists(st.integers(1, 30_000_000), max_size=80))
 def test_merging_ends_loses_nothing_and_leaves_few_of_a_size(sizes: list[int]) -> None:
-    listings = [Listing(f"l{number}", rows) for number, rows in enumerate(sizes)]
-    standing = sorted(listings, key=lambda listing: listing.rows)
+    standing = sorted(((Listing(f"l{number}", rows),) for number, rows in enumerate(sizes)), key=pack_index._rows)
     rounds = 0
     while (group := pack_index._to_merge(standing)) is not None:
         rounds += 1
-        rest = [listing for listing in standing if listing not in group]
-        merged = Listing(f"m{rounds}", sum(listing.rows for listing in group))
-        assert merged.rows <= pack_index.MERGED_ROWS
-        standing = sorted([*rest, merged], key=lambda listing: listing.rows)
+        merged = (Listing(f"m{rounds}", sum(map(pack_index._rows, group))),)
+        assert pack_index._rows(merged) <= pack_index.MERGED_ROWS
+        standing = sorted([*(run for run in standing if run not in group), merged], key=pack_index._rows)
 
-    assert sum(listing.rows for listing in standing) == sum(sizes)
-    small = [listing for listing in standing if listing.rows <= pack_index.MERGED_ROWS // MERGED_AT // MERGED_AT]
-    assert len(small) <= 9 * (MERGED_AT - 1)
+    assert sum(map(pack_index._rows, standing)) == sum(sizes)
+    small = [run for run in standing if pack_index._rows(run) <= pack_index.MERGED_ROWS // MERGED_AT**2]
+    assert len(small) <= 11 * (MERGED_AT - 1)
+
+
+def test_a_large_run_is_cut_by_ranges_of_the_hashes_and_a_day_meets_few_of_them(
+    object_store: ObjectStore, ledger: Ledger, catalog_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_index, "SHARD_ROWS", 500)
+    added = [
+        put_listing(object_store, locations(range(1_000 * day, 1_000 * day + 1_000)), prefix=f"{catalog_id}/p/{day}")
+        for day in range(MERGED_AT)
+    ]
+
+    extend_pack_index(ledger, object_store, catalog_id, added=added)
+    listings = read_pack_index(ledger, object_store, catalog_id)
+
+    assert len(listings) == 8
+    ordered = sorted(listings, key=lambda listing: listing.first)
+    assert all(one.last < other.first for one, other in pairwise(ordered))
+    assert sum(listing.may_hold([hash_of(7)]) for listing in listings) == 1
+    everything = locations(range(4_000)).sort_by("image_sha256").to_pylist()
+    assert found(object_store, listings) == everything
+    assert found(object_store, ordered[2:3]) == [
+        row for row in everything if ordered[2].first <= row["image_sha256"] <= ordered[2].last
+    ]
 
 
 def test_profiles_that_end_at_once_each_add_what_they_packed(
@@ -139,6 +158,7 @@ def test_a_platform_from_before_the_index_finds_what_its_profiles_listed(
         )
 
     before = read_pack_index(ledger, object_store, catalog_id)
+    assert ledger.attempts.committed(scope="pack_index", key=catalog_id) is not None  # later days need not look back
     new = put_listing(object_store, locations([3]), prefix=f"{catalog_id}/new")
     extend_pack_index(ledger, object_store, catalog_id, added=[new])
     after = read_pack_index(ledger, object_store, catalog_id)
@@ -147,7 +167,7 @@ def test_a_platform_from_before_the_index_finds_what_its_profiles_listed(
     assert sorted(row["image_offset"] for row in found(object_store, after)) == [1, 2, 3]
 
 
-def test_a_day_after_many_days_asks_for_about_as_much_as_one_after_ten(
+def test_a_day_after_many_days_reads_about_as_much_as_one_after_few(
     settings: Settings,
     object_store: ObjectStore,
     ledger: Ledger,
@@ -155,26 +175,59 @@ def test_a_day_after_many_days_asks_for_about_as_much_as_one_after_ten(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("spark_jobs.pack_listings.GROUP_ROWS", 128)
     declare(settings, catalog_id)
-    requests = []
+    read_after = []
     day = 0
-    for days in (10, 150):  # benchmarks/long_history.py goes to 1,000
+    for days in (30, 120):  # benchmarks/long_history.py goes to 1,000
         while day < days:  # what a profile of a day leaves
             prefix = f"{catalog_id}/pack_listings/{day}"
-            added = put_listing(object_store, locations(range(20 * day, 20 * day + 20)), prefix=prefix)
+            added = put_listing(object_store, locations(range(400 * day, 400 * day + 400)), prefix=prefix)
             extend_pack_index(ledger, object_store, catalog_id, added=[added])
-            ledger.attempts.commit(
-                scope="profile",
-                key=f"{catalog_id}/delivery-{day}/p",
-                attempt_id=f"a{day}",
-                result={"parts": [], "listings": [added.key]},
-            )
             day += 1
         folder = small_delivery(tmp_path / str(days), first_seed=days)
         delivery_id = record_delivery(settings, catalog_id=catalog_id, dt=DT, source=str(folder))
-        with counted_reads(monkeypatch) as read:
+        with counted_bytes(monkeypatch) as read:
             run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
-        requests.append(len(read))
+        read_after.append((len(read), sum(read)))
 
-    assert requests[1] < 2 * requests[0]
-    assert len(read_pack_index(ledger, object_store, catalog_id)) < 30
+    (requests, size_bytes), (more_requests, more_bytes) = read_after
+    assert 0 < more_requests < 3 * requests
+    assert 0 < more_bytes < 2.5 * size_bytes
+    assert len(read_pack_index(ledger, object_store, catalog_id)) < 16
+
+
+def test_a_profile_killed_between_the_index_and_its_commit_is_run_again_to_the_same_end(
+    settings: Settings,
+    object_store: ObjectStore,
+    ledger: Ledger,
+    catalog_id: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalog = declare(settings, catalog_id)
+    day = {"catalog_id": catalog_id, "dt": DT}
+    delivery_id = record_delivery(settings, **day, source=str(small_delivery(tmp_path)))
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("vitrine.ledger.attempts.Attempts.commit", _dying_on_a_profile(die))
+        run_profile_job(settings, **day, delivery_id=delivery_id)
+    packs = list(object_store.list_keys(f"{catalog_id}/images/"))
+    run_profile_job(settings, **day, delivery_id=delivery_id)
+
+    rows = candidate_rows(settings, ledger, object_store, catalog, delivery_id)
+    assert packs and list(object_store.list_keys(f"{catalog_id}/images/")) == packs
+    assert [row["reject_reason"] for row in rows] == [None] * 6
+    assert all(row["pack_id"] for row in rows)
+
+
+def _dying_on_a_profile(die: Callable[..., None]) -> Callable[..., Any]:
+    original = Attempts.commit
+
+    def commit(self: Attempts, *, scope: str, **options: Any) -> Any:
+        return die() if scope == "profile" else original(self, scope=scope, **options)
+
+    return commit

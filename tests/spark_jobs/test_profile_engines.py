@@ -71,25 +71,56 @@ def test_both_engines_write_the_same_bytes(
     catalog_id: str,
     folder: Path,
     local_spark: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("spark_jobs.profile_plan.PART_ROWS", 300)
+    monkeypatch.setattr("spark_jobs.profile_plan.PART_VECTOR_BYTES", 1)
     catalog = declare(settings, catalog_id, space=space, dimension=2 if space == "vectors" else None)
     if space == "vectors":
-        write_jsonl(folder / "part-1.jsonl", [row | {"embedding": [1.0, n]} for n, row in enumerate(shop_rows())])
-    delivery_id = record_delivery(settings, catalog_id=catalog_id, dt=DT, source=str(folder))
+        rows = [row | {"embedding": [1.0, n]} for n, row in enumerate(2 * shop_rows())]
+        write_jsonl(folder / "part-1.jsonl", rows)
+    later = folder.parent / "later"  # some pictures are known by then, and some are used where they lie
+    write_jsonl(later / "items.jsonl", [{"item_id": f"l{n}", "image_uri": f"images/{n}.png"} for n in range(20, 50)])
+    for number in range(20, 50):
+        object_store.put_bytes(f"later/images/{number}.png", picture(number))
+    object_store.put_file("later/items.jsonl", later / "items.jsonl")
+    sources = {DT: str(folder), "2026-11-02": f"s3://{object_store.bucket}/later"}
+    deliveries = {
+        dt: record_delivery(settings, catalog_id=catalog_id, dt=dt, source=source) for dt, source in sources.items()
+    }
     written = {}
-    for rows in (0, 5_000):
-        chosen = settings.model_copy(update={"spark_in_process_rows": rows, "pack_rows": 8})
-        run_profile_job(chosen, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
+    for rows_here in (0, 5_000):
+        chosen = settings.model_copy(update={"spark_in_process_rows": rows_here, "pack_rows": 8})
+        parts = []
+        for dt, delivery_id in deliveries.items():
+            run_profile_job(chosen, catalog_id=catalog_id, dt=dt, delivery_id=delivery_id)
+            parts.append([part["sha256"] for part in committed_parts(chosen, ledger, catalog, delivery_id)])
         packs = {key: object_store.get_bytes(key) for key in object_store.list_keys(f"{catalog_id}/images/")}
-        written[rows] = ([part["sha256"] for part in committed_parts(chosen, ledger, catalog, delivery_id)], packs)
-        for key in (*packs, *object_store.list_keys(f"{catalog_id}/pack_listings/")):
+        listed = list(object_store.list_keys(f"{catalog_id}/pack_listings/"))
+        written[rows_here] = (parts, packs, {key.rpartition("/")[2] for key in listed})
+        for key in (*packs, *listed):
             object_store.delete(key)
         with ledger.database.transaction() as connection:  # the next engine begins from nothing
             table = tables.committed_attempts
             connection.execute(delete(table).where(table.c.scope.in_(["profile", "pack_index"])))
 
-    assert len(written[0][1]) > 1
+    parts, packs, _ = written[0]
+    assert len(parts[0]) > 1 and len(packs) > 1
     assert written[0] == written[5_000]
+
+
+def test_few_rows_that_are_long_go_to_spark_all_the_same(
+    settings: Settings, catalog_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark_jobs.profile_tables.MAX_BYTES", 100_000)
+    declare(settings, catalog_id)
+    rows = [{"item_id": f"i{n}", "image_uri": "a.png", "description": "long " * 4_000} for n in range(20)]
+    write_parquet(tmp_path / "items.parquet", rows)
+    write_images(tmp_path, {"a.png": picture(1)})
+    delivery_id = record_delivery(settings, catalog_id=catalog_id, dt=DT, source=str(tmp_path))
+
+    with without_spark(), pytest.raises(SparkIsNeeded):
+        run_profile_job(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
 
 
 def test_a_delivery_of_more_rows_than_the_limit_needs_spark_and_is_untouched_without_it(
