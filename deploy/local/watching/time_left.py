@@ -19,18 +19,12 @@ Size = tuple[str, int]
 def source_size(source: str) -> Size | None:
     """Returns how much a delivery holds, and of what: pictures, or bytes of an items file in one of the formats.
 
-    None where that is not known: of an s3:// prefix, a source that is gone by now, or one of very many files.
+    None if that is not known: the source is an s3:// prefix, cannot be read, is gone by now, or holds too many files.
     """
-    path = Path(source)
-    if not path.is_dir():
-        return (path.suffix, path.stat().st_size) if path.is_file() else None
-    files = list(islice((entry for entry in path.rglob("*") if entry.is_file()), _MOST_FILES))
-    items = [file for file in files if file.parent == path]
-    if len(files) == _MOST_FILES or not items:
+    try:
+        return _size_on_disk(Path(source))
+    except (OSError, ValueError):  # an earlier run may name anything, and no estimate is worth a failed `make ingest`
         return None
-    if len(files) > len(items):
-        return "pictures", len(files) - len(items)
-    return "".join(sorted({file.suffix for file in items})), sum(file.stat().st_size for file in items)
 
 
 class TimeLeft:
@@ -112,3 +106,15 @@ _NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 def _name(run: DagRun) -> tuple[str, str]:
     return run.dag_id, run.run_id
+
+
+def _size_on_disk(path: Path) -> Size | None:
+    if not path.is_dir():
+        return (path.suffix, path.stat().st_size) if path.is_file() else None
+    files = list(islice((entry for entry in path.rglob("*") if entry.is_file()), _MOST_FILES))
+    items = [file for file in files if file.parent == path]
+    if len(files) == _MOST_FILES or not items:
+        return None
+    if len(files) > len(items):
+        return "pictures", len(files) - len(items)
+    return "".join(sorted({file.suffix for file in items})), sum(file.stat().st_size for file in items)
