@@ -22,6 +22,7 @@ from deploy.local.catalog_runs import CatalogState
 from deploy.local.configuration import Configuration
 from deploy.local.probes import get_json
 from deploy.local.summary import live_release, print_logins
+from deploy.local.terminal_text import is_printable
 from vitrine.contracts.datasets import Manifest
 
 _TITLE_WORDS = 6  # of an item's title that make a query
@@ -127,7 +128,8 @@ def _why_rejected(shown: Mapping[str, Manifest]) -> str:
 
 def _print_next(commands: Sequence[tuple[str, str]], console: Console) -> None:
     console.print("\ntry next", style="bold")
-    for what, command in commands:
+    # They quote ids and sources: nobody can copy what a terminal does not show as it is.
+    for what, command in filter(lambda one: is_printable(one[1]), commands):
         console.print(f"  # {what}", style="dim", markup=False, highlight=False, soft_wrap=True)
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
@@ -146,10 +148,16 @@ def _questions(
         first = found["results"][0]["item_id"]
     except (httpx.HTTPError, OSError, ValueError, KeyError, IndexError, TypeError):
         return
-    sent = json.dumps(body, ensure_ascii=False)
-    yield "search it", shlex.join(["curl", "-s", address, "-H", "content-type: application/json", "-d", sent])
+    sent = ["-H", "content-type: application/json", "-d", _as_json(body)]
+    yield "search it", shlex.join(["curl", "-s", address, *sent])
     lineage = ["make", "lineage", f"ITEM={first}", *(f"CATALOG={name}" for name in named.values())]
     yield "trace the first result back to its delivery", shlex.join(lineage)
+
+
+def _as_json(body: Mapping[str, Any]) -> str:
+    """Letters of any script stay as they are; what a terminal would act on is escaped."""
+    text = json.dumps(body, ensure_ascii=False)
+    return "".join(char if is_printable(char) else json.dumps(char)[1:-1] for char in text)
 
 
 def _query(item: Mapping[str, Any], *, takes_words: bool, words: str | None) -> dict[str, str]:

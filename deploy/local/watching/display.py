@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.text import Text
 
+from deploy.local.terminal_text import printable
 from deploy.local.watching.stages import Progress, Stage
 from deploy.local.watching.waiting import Doing
 
@@ -44,15 +45,15 @@ def stage_line(stage: Stage, *, now: datetime.datetime, width: int | None = None
 
     Where that is wider than `width`, the day goes first: its number among the days says enough.
     """
+    where, day = printable(stage.where, keep=""), printable(stage.day, keep="")  # a partition key is anybody's text
     if stage.progress is Progress.DONE:
-        return ", ".join(filter(None, [stage.where, in_words(stage.seconds or 0.0)]))
+        return ", ".join(filter(None, [where, in_words(stage.seconds or 0.0)]))
     doings = "; ".join(_doing(doing, now=now) for doing in stage.doings)
     left = "" if stage.ends_at is None else about((stage.ends_at - now).total_seconds())
     says = doings + (f", {left} left" if left else "")
-    where = f"{stage.where} ({stage.day})" if stage.where and stage.day else stage.where or stage.day
-    line = "  ".join(filter(None, [where, says]))
+    line = "  ".join(filter(None, [f"{where} ({day})" if where and day else where or day, says]))
     if width is not None and len(line) > width:
-        return "  ".join(filter(None, [stage.where or stage.day, says]))
+        return "  ".join(filter(None, [where or day, says]))
     return line
 
 

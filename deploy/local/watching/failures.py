@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.local.airflow_api import AirflowApi, DagRun, TaskInstance
 from deploy.local.layout import Layout
+from deploy.local.terminal_text import printable
 from deploy.local.watching.task_logs import TaskError, read_task_error
 from deploy.local.watching.task_words import catalog_of_dag, stage_name, task_words
 
@@ -25,7 +26,7 @@ def explain_failure(airflow: AirflowApi, run: DagRun, *, layout: Layout | None =
     failed = [task for task in airflow.task_instances(run) if task.state == "failed"]
     if not failed:
         why = f"no task of it failed: it ran into its time limit, or somebody marked it as failed\n\n{_of_which(run)}"
-        return "\n".join([why, *_ways([("run", airflow.run_page(run))])])
+        return printable("\n".join([why, *_ways([("run", airflow.run_page(run))])]))
     task = min(failed, key=lambda task: task.started_at or _NEVER)
     error = read_task_error(airflow.log_entries(run, task))
     return describe_failure(run, task, error, page=airflow.run_page(run, task), layout=layout)
@@ -47,7 +48,8 @@ def describe_failure(
     else:
         lines = [error.message, *(f"  at {frame}" for frame in error.frames)]
     lines += ["", f"{_of_which(run)} while {task_words(task.task_id)} (task {task.task_id}, try {task.try_number})"]
-    return "\n".join([*lines, *_ways(_leads(run, task, error, page=page, layout=layout))])
+    # Quotes file names, rows and the errors of other programs.
+    return printable("\n".join([*lines, *_ways(_leads(run, task, error, page=page, layout=layout))]))
 
 
 def _of_which(run: DagRun) -> str:
