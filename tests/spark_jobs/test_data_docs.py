@@ -159,7 +159,8 @@ def test_no_page_refers_to_another_host_and_no_link_leads_nowhere(
         page = read_page(path)
         assert {"script", "img", "iframe", "base", "form"}.isdisjoint(page.tags), path
         assert ".ge-section" in page.style and "url(" not in page.style and "@import" not in page.style, path
-        assert "default-src 'none'" in path.read_text(), path
+        for closed in ("default-src", "base-uri", "form-action"):  # the last two do not follow the first
+            assert f"{closed} 'none'" in path.read_text(), (path, closed)
         leads = [link for link in page.links if not link.startswith(("#", "data:,"))]
         assert [link for link in leads if not (path.parent / link).resolve().is_relative_to(docs.resolve())] == [], path
         assert [link for link in leads if not (path.parent / link).is_file()] == [], path
