@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrine import errors
+from vitrine.deliveries.row_errors import REPORT_IT
 
 _FRAMES = 4
-_FORESEEN = {name for name, value in vars(errors).items() if isinstance(value, type)}
+_UNFORESEEN = errors.UnforeseenError.__name__
+_FORESEEN = {name for name, value in vars(errors).items() if isinstance(value, type)} - {_UNFORESEEN}
 # How a stage that runs in a process of its own says what it refuses, and lines that are not the rest of that.
 _SAID_BY_A_CHILD = "error: "
 _NEXT_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:|\d{4}-\d\d-\d\d[ T]\d\d:|Traceback |Exception |[A-Z]+: |\[.+\]")
@@ -53,13 +55,14 @@ def _raised(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
     for entry in reversed(entries):
         details = [detail for detail in entry.get("error_detail") or [] if isinstance(detail, Mapping)]
         if details:
-            error = details[0]  # its causes come after it
+            error, cause = details[0], details[-1]
             name, text = str(error.get("exc_type")), str(error.get("exc_value") or "").strip()
             if name in _FORESEEN:
                 return TaskError(text, is_foreseen=True)
-            frames = error.get("frames") or []
+            # One that was caught only to name the row says what its cause was, but not where that broke.
+            frames = (cause if name == _UNFORESEEN else error).get("frames") or []
             return TaskError(
-                f"{name}: {text}" if text else name,
+                text if name == _UNFORESEEN else f"{name}: {text}" if text else name,
                 is_foreseen=False,
                 frames=tuple(
                     f"{frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}"
@@ -74,7 +77,8 @@ def _said_by_child(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
     for place in reversed(range(len(lines))):
         if lines[place].startswith(_SAID_BY_A_CHILD):
             rest = _until(lines[place + 1 :])
-            return TaskError("\n".join([lines[place].removeprefix(_SAID_BY_A_CHILD), *rest]), is_foreseen=True)
+            message = "\n".join([lines[place].removeprefix(_SAID_BY_A_CHILD), *rest])
+            return TaskError(message, is_foreseen=REPORT_IT not in message)
     for place in reversed(range(len(lines))):
         if lines[place] == _TRACEBACK:
             return _traceback(lines[place + 1 :])
