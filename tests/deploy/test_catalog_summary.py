@@ -99,13 +99,13 @@ def test_the_next_delivery_is_of_the_first_day_without_one_and_from_the_folder_b
 
     state = state_of(**{"2026-11-02": str(this)})
     assert next_delivery(state, "shop", "2026-11-02") == (
-        "bring the next day",
+        "ingest the next day",
         f"make ingest 'SOURCE={this}' DT=2026-11-03 CATALOG=shop",
     )
 
     beside.mkdir(parents=True)
     assert next_delivery(state, "shop", "2026-11-02") == (
-        "bring the next day",
+        "ingest the next day",
         f"make ingest 'SOURCE={beside}' DT=2026-11-03 CATALOG=shop",
     )
 

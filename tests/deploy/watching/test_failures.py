@@ -78,7 +78,7 @@ def test_a_log_that_does_not_say_why_is_named_itself(layout: Layout) -> None:
 
     lines = told(None, layout)
 
-    assert lines[0] == "the log does not say why"
+    assert lines[0] == "the task failed, and its log does not say why"
     assert f"  whole log    {log}" in lines
 
 
