@@ -13,6 +13,7 @@ from deploy.local import catalog_runs, catalog_summary, demo, lifecycle, loop, s
 from deploy.local.configuration import configure, direct_connections
 from deploy.local.layout import Layout
 from deploy.local.service_states import read_states
+from deploy.local.terminal_text import printable
 from vitrine.errors import VitrineError
 
 
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _COMMANDS[options.command](layout, options) or 0
     except VitrineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -122,7 +123,7 @@ def _ingest(layout: Layout, options: argparse.Namespace) -> None:
 
 def _say(line: str) -> None:
     # One write: services report from several threads at once.
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(printable(line) + "\n")
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""What `make demo` and `make ingest` end with: what came in, where to see it, and what to try next."""
+"""Prints the end of `make demo` and `make ingest`: what came in, where to see it, and what to try next."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from deploy.local.catalog_runs import CatalogState
 from deploy.local.configuration import Configuration
 from deploy.local.probes import get_json
 from deploy.local.summary import live_release, print_logins
+from deploy.local.terminal_text import is_printable
 from vitrine.contracts.datasets import Manifest
 
 _TITLE_WORDS = 6  # of an item's title that make a query
@@ -39,27 +40,28 @@ def print_catalog(
     try_next: tuple[str, str] | None = None,
     console: Console,
 ) -> None:
-    """Prints what became of some days' rows, the catalog's page, its live release and three commands.
+    """Prints what became of some days' rows, the catalog's search page, its live release, and commands to try.
 
     Args:
-        configuration, catalog_id, state: of the catalog.
-        days: that the command was about; others of the catalog are counted only.
+        configuration: of the platform.
+        catalog_id, state: of the catalog.
+        days: that the command ingested; the catalog's other days are only counted.
         words: to search for; by default the category of an item.
-        try_next: what the last of the commands does, and the command; by default the delivery of the next day.
-        console: to print on.
+        try_next: what the last command does, and the command itself; by default the ingest of the next day.
+        console: to print to.
     """
     shown = {dt: state.manifests[dt] for dt in sorted(days) if dt in state.manifests}
     is_whole = len(state.manifests) == len(state.head.manifests)
     console.print(_table(catalog_id, shown, state.manifests if is_whole else {}))
     if reasons := _why_rejected(shown):
-        # Wrapped here: in a narrow terminal the reasons stay beside their label.
+        # Wrapped here, so that the reasons stay beside their label on a narrow terminal.
         beside = f"\n{'':<{_LABEL_WIDTH}} ".join(wrap(reasons, console.width - _LABEL_WIDTH - 1))
         _line(console, "why rejected", beside + "\n")
     release = live_release(configuration, catalog_id)
     if release is not None:
         _line(console, "search page", page_url(configuration, catalog_id))
         _line(console, "live release", f"{release['release_id']}, {release['items']:,} items")
-        _line(console, "recall@10", f"{_recall(release['recall_at_10'])} of the index, against exact search")
+        _line(console, "recall@10", f"{_recall(release['recall_at_10'])} (the index against exact search)")
     pages = [configuration.layout.data_docs / catalog_id / dt / "index.html" for dt in shown]
     for label, page in zip(["Data Docs", *[""] * len(pages)], filter(Path.is_file, pages), strict=False):
         _line(console, label, str(page))
@@ -73,16 +75,17 @@ def print_catalog(
 
 
 def page_url(configuration: Configuration, catalog_id: str) -> str:
-    """Returns where a person searches a catalog."""
+    """Returns the URL of a catalog's search page."""
     if catalog_id == configuration.settings.default_catalog:
         return configuration.search_url
     return f"{configuration.search_url}/?{urlencode({'catalog': catalog_id})}"
 
 
 def next_delivery(state: CatalogState, catalog_id: str, dt: str) -> tuple[str, str] | None:
-    """Returns what brings the first day after `dt` that has none: from the folder beside this one where there is one.
+    """Returns the command that ingests the first missing day after `dt`, with what it does before it.
 
-    None where it is not known where the day's own delivery came from.
+    Its source is that day's folder beside the folder of `dt`, or else the source of `dt` itself. None if the source of
+    `dt` is not known.
     """
     source, day = state.sources.get(dt), datetime.date.fromisoformat(dt)
     if source is None:
@@ -92,7 +95,7 @@ def next_delivery(state: CatalogState, catalog_id: str, dt: str) -> tuple[str, s
     beside = Path(source).with_name(f"dt={day}")
     if Path(source).name == f"dt={dt}" and beside.is_dir():
         source = str(beside)
-    return "bring the next day", shlex.join(
+    return "ingest the next day", shlex.join(
         ["make", "ingest", f"SOURCE={source}", f"DT={day}", f"CATALOG={catalog_id}"]
     )
 
@@ -116,7 +119,7 @@ def _counts(manifests: Collection[Manifest]) -> Iterator[str]:
 
 
 def _why_rejected(shown: Mapping[str, Manifest]) -> str:
-    """The reasons of some days' rejects, the commonest first."""
+    """Why rows of some days were rejected, the most frequent reason first."""
     reasons: Counter[str] = Counter()
     for manifest in shown.values():
         reasons.update(manifest.rejected_by_reason)
@@ -127,7 +130,8 @@ def _why_rejected(shown: Mapping[str, Manifest]) -> str:
 
 def _print_next(commands: Sequence[tuple[str, str]], console: Console) -> None:
     console.print("\ntry next", style="bold")
-    for what, command in commands:
+    # They quote ids and sources: a command that the terminal cannot show exactly cannot be copied from it.
+    for what, command in filter(lambda one: is_printable(one[1]), commands):
         console.print(f"  # {what}", style="dim", markup=False, highlight=False, soft_wrap=True)
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
@@ -135,25 +139,31 @@ def _print_next(commands: Sequence[tuple[str, str]], console: Console) -> None:
 def _questions(
     configuration: Configuration, catalog_id: str, *, takes_words: bool, words: str | None
 ) -> Iterator[tuple[str, str]]:
-    """A search that finds something, and the way back from its first result; nothing where nobody answers."""
+    """A search that finds something, and the lineage of its first result; nothing if the search tier is silent."""
     named = {} if catalog_id == configuration.settings.default_catalog else {"catalog": catalog_id}
     try:
         shown = get_json(f"{configuration.search_url}/v1/items?{urlencode({'limit': 1, **named})}")
         body = {**_query(shown["items"][0], takes_words=takes_words, words=words), "top_k": 3, **named}
         address = f"{configuration.search_url}/v1/search"
-        # The server is on this machine: proxies of the environment are not for it.
+        # The server is on this machine, so proxies from the environment do not apply.
         found = httpx.post(address, json=body, timeout=_TIMEOUT_S, trust_env=False).raise_for_status().json()
         first = found["results"][0]["item_id"]
     except (httpx.HTTPError, OSError, ValueError, KeyError, IndexError, TypeError):
         return
-    sent = json.dumps(body, ensure_ascii=False)
-    yield "search it", shlex.join(["curl", "-s", address, "-H", "content-type: application/json", "-d", sent])
+    sent = ["-H", "content-type: application/json", "-d", _as_json(body)]
+    yield "search it", shlex.join(["curl", "-s", address, *sent])
     lineage = ["make", "lineage", f"ITEM={first}", *(f"CATALOG={name}" for name in named.values())]
     yield "trace the first result back to its delivery", shlex.join(lineage)
 
 
+def _as_json(body: Mapping[str, Any]) -> str:
+    """Keeps letters of any script as they are, and escapes what a terminal would act on."""
+    text = json.dumps(body, ensure_ascii=False)
+    return "".join(char if is_printable(char) else json.dumps(char)[1:-1] for char in text)
+
+
 def _query(item: Mapping[str, Any], *, takes_words: bool, words: str | None) -> dict[str, str]:
-    """Asks for what an item is, in words; where it has none, or nothing here understands them, for others like it."""
+    """A query for an item's category or title; without words or an encoder that reads them, for items like it."""
     category = re.sub(r"[-_]+", " ", str(item.get("category") or "").rpartition("/")[2]).strip()
     text = words or category or " ".join(str(item.get("title") or "").split()[:_TITLE_WORDS])
     return {"text": text.lower()} if takes_words and text else {"item_id": str(item["item_id"])}

@@ -63,14 +63,19 @@ def run_demo(
         raise
     register_encoder(configuration, report)
     days = {path.name.removeprefix("dt="): str(path) for path in sorted(folder.glob("dt=*"))}
-    state = read_catalog_state(configuration, CATALOG_ID)
-    waiting = {dt: source for dt, source in days.items() if state.sources.get(dt) != check_source(source)}
+    waiting = days_to_ingest(configuration, CATALOG_ID, days)
     if not waiting:
         report(f"every day of the catalog {CATALOG_ID} is ingested already")
     state = ingest(configuration, catalog, sources=waiting, report=report)
     events = upload_events(configuration.settings, catalog_id=CATALOG_ID, folder=folder)
     report(f"the event log of the demo catalog is in the store, {events:,} events")
     return configuration, state
+
+
+def days_to_ingest(configuration: Configuration, catalog_id: str, days: Mapping[str, str]) -> dict[str, str]:
+    """Returns those of some days, with their sources, that are not in the catalog or came from another source."""
+    state = read_catalog_state(configuration, catalog_id, days=days)
+    return {dt: source for dt, source in days.items() if state.sources.get(dt) != check_source(source)}
 
 
 def register_encoder(configuration: Configuration, report: Report) -> None:

@@ -14,6 +14,7 @@ from deploy.local.configuration import Configuration
 from deploy.local.probes import get_json
 from deploy.local.service_states import PlatformState, ServiceState
 from deploy.local.services import KEEPERS
+from deploy.local.terminal_text import printable
 from vitrine.connections import open_ledger
 from vitrine.errors import LedgerError
 from vitrine.ledger import LivePointer
@@ -103,10 +104,12 @@ def print_status(configuration: Configuration | None, state: PlatformState, cons
         serving = "not served" if served is None else f"served by {served['slot']}, {served['items']:,} items"
         if served is not None and served["release_id"] != pointer.release_id:
             serving = f"the search tier still serves {served['release_id']}"
-        pinned = f", pinned: {pointer.pin_reason}" if pointer.pinned else ""
+        pinned = f", pinned: {printable(pointer.pin_reason)}" if pointer.pinned else ""
         console.print(
             f"{catalog_id}: release {pointer.release_id} (generation {pointer.generation}, "
-            f"since {pointer.activated_at:%Y-%m-%d %H:%M}{pinned}); {serving}"
+            f"since {pointer.activated_at:%Y-%m-%d %H:%M}{pinned}); {serving}",
+            markup=False,
+            soft_wrap=True,
         )
 
 

@@ -1,4 +1,4 @@
-"""The first page of a day's Data Docs: how many rows were accepted, why the others were not, and the gate's verdict."""
+"""Writes the first page of a day's Data Docs: how many rows were accepted, why others were not, the gate's verdict."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from vitrine.storage import keys
 
 _WORDS_OF_REASONS: dict[str, str] = {
     Reason.MALFORMED_ROW: "The row cannot be read",
-    Reason.MISSING_ITEM_ID: "It has no item_id",
+    Reason.MISSING_ITEM_ID: "The row has no item_id",
     Reason.WRONG_TYPE: "A column holds a value of the wrong type",
-    Reason.MISSING_IMAGE_URI: "It names no image",
-    Reason.MISSING_EMBEDDING: "It brings no vector",
-    Reason.UNEXPECTED_EMBEDDING: "It brings a vector, and the catalog takes none",
-    Reason.EMBEDDING_DIMENSION: "Its vector has another dimension than the catalog's",
-    Reason.EMBEDDING_NOT_FINITE: "Its vector holds a value that is not finite",
-    Reason.EMBEDDING_ZERO: "Its vector is zero",
-    Reason.IMAGE_NOT_ALLOWED: "Its image lies where this catalog may not read",
-    Reason.IMAGE_MISSING: "Its image is not there",
-    Reason.IMAGE_CHANGED: "Its image changed after the delivery was recorded",
-    Reason.IMAGE_TOO_MANY_BYTES: "The file of its image is too large",
-    Reason.IMAGE_TOO_MANY_PIXELS: "Its image has too many pixels",
-    Reason.IMAGE_TOO_MUCH_WORK: "Its image takes too much work to decode",
-    Reason.IMAGE_UNDECODABLE: "Its image cannot be decoded",
-    Reason.IMAGE_TOO_SMALL: "Its image is too small",
-    Reason.IMAGE_EXTREME_ASPECT: "Its image is too long and narrow",
+    Reason.MISSING_IMAGE_URI: "The row names no image",
+    Reason.MISSING_EMBEDDING: "The row has no vector, but the catalog needs one",
+    Reason.UNEXPECTED_EMBEDDING: "The row has a vector, but the catalog takes none",
+    Reason.EMBEDDING_DIMENSION: "The vector's dimension differs from the catalog's",
+    Reason.EMBEDDING_NOT_FINITE: "The vector contains NaN or infinity",
+    Reason.EMBEDDING_ZERO: "The vector is all zeros",
+    Reason.IMAGE_NOT_ALLOWED: "The image is outside the places this catalog may read",
+    Reason.IMAGE_MISSING: "The image does not exist",
+    Reason.IMAGE_CHANGED: "The image changed after the delivery was recorded",
+    Reason.IMAGE_TOO_MANY_BYTES: "The image file is too large",
+    Reason.IMAGE_TOO_MANY_PIXELS: "The image has too many pixels",
+    Reason.IMAGE_TOO_MUCH_WORK: "The image takes too much work to decode",
+    Reason.IMAGE_UNDECODABLE: "The image cannot be decoded",
+    Reason.IMAGE_TOO_SMALL: "The image is too small",
+    Reason.IMAGE_EXTREME_ASPECT: "The image is too long and narrow",
     Reason.DUPLICATE_ITEM_ID: "A later row has the same item_id",
 }
 _WORDS_OF_CHECKS = {
     "min_rows": "Delivered rows",
     "max_reject_share": "Rejected rows",
-    "max_duplicate_id_share": "Rows with the item_id of a later one",
-    "max_missing_image_share": "Rows whose image is not there",
+    "max_duplicate_id_share": "Rows whose item_id appears again later",
+    "max_missing_image_share": "Rows whose image does not exist",
     "max_undecodable_share": "Rows whose image cannot be decoded",
 }
 
@@ -58,13 +58,13 @@ def write_day_page(
     """Writes `index.html`; equal inputs make equal bytes.
 
     Args:
-        docs_dir: where the suites' pages lie.
+        docs_dir: the folder of the suites' pages.
         manifest: of the day; it is not written if there are disagreements.
         checks: of the gate.
         outcomes: of all expectations.
-        disagreements: between validation and quarantine.
-        examples: rejected rows of each reason.
-        bucket: where the quarantine is written.
+        disagreements: between profile and validation.
+        examples: some rejected rows for each reason.
+        bucket: that holds the quarantine.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -94,7 +94,7 @@ def write_day_page(
 
 
 def share_of(rows: int, whole: int) -> str:
-    """Returns a share in percent; neither some rows are told as none, nor nearly all as all."""
+    """Returns a share in percent that rounds neither a few rows to none nor nearly all to all."""
     if whole == 0:
         return "none delivered"
     percent = 100 * rows / whole
@@ -113,10 +113,10 @@ def _verdict(checks: Sequence[GateCheck], disagreements: Sequence[str]) -> tuple
         )
     broken = [check for check in checks if not check.passed]
     if not broken:
-        return "passed", "Every limit of the catalog is kept."
+        return "passed", "The day is within every limit of the catalog."
     named = ", ".join(_WORDS_OF_CHECKS.get(check.check, check.check).lower() for check in broken)
-    limits = "limit" if len(broken) == 1 else "limits"
-    return "refused", f"Broken {limits}: {named}. Nothing of this delivery is embedded or published."
+    limits = "Limit" if len(broken) == 1 else "Limits"
+    return "refused", f"{limits} not met: {named}. Nothing in this delivery is embedded or published."
 
 
 def _suites(outcomes: Sequence[Outcome]) -> list[tuple[str, int, int]]:

@@ -1,7 +1,7 @@
-"""Great Expectations' own pages of Data Docs: what each suite asks for, and what was found.
+"""Writes Great Expectations' own pages of the Data Docs: what each suite expects, and what it found.
 
-Its renderers say what a page holds. The frame, tables and disclosures come from `templates/`, so that a page fetches
-nothing, runs no script and shows values of a delivery as text.
+Its renderers provide the content. The frame, the tables and the collapsible sections come from `templates/`, so that a
+page fetches nothing, runs no script and shows the values of a delivery as text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TEMPLATES = Path(__file__).parent / "templates"
-# As if each result lay in a folder of its run, which Great Expectations' own site has.
+# Great Expectations links from the folder of a run, which its own site has and ours does not.
 _LINK_TO_SUITE, _OURS = 'href="../../../../expectations/', 'href="../expectations/'
 
 
@@ -42,11 +42,11 @@ def write_suite_pages(docs_dir: Path, *, suites: Sequence[ExpectationSuite], res
 
 
 def _rendered(view: Any, renderer: Any, subject: Any, *, name: str) -> str:
-    """Returns a page; one that cannot be rendered says so, since the day is judged by the results and not by it."""
+    """Returns a page; one that cannot be rendered says so, because the results decide about the day, not the pages."""
     try:
         return str(view.render(renderer.render(subject)))
     except Exception:
-        log.exception("the page of %s cannot be rendered; result.json has what it would show", name)
+        log.exception("the page of suite %s cannot be rendered; its results are in result.json", name)
         return f"<!doctype html><title>{escape(name)}</title><p>This page cannot be rendered; see result.json."
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from deploy.local.catalog_runs import CatalogState
-from deploy.local.catalog_summary import next_delivery, page_url, print_catalog
+from deploy.local.catalog_summary import _as_json, _print_next, next_delivery, page_url, print_catalog
 from deploy.local.configuration import Configuration, configure
 from deploy.local.layout import Layout
+from deploy.local.terminal_text import is_printable
 from tests.platform_fixture import private_environment
 from vitrine.contracts.datasets import Manifest
 from vitrine.ledger import Head
@@ -97,16 +99,36 @@ def test_the_next_delivery_is_of_the_first_day_without_one_and_from_the_folder_b
 
     state = state_of(**{"2026-11-02": str(this)})
     assert next_delivery(state, "shop", "2026-11-02") == (
-        "bring the next day",
+        "ingest the next day",
         f"make ingest 'SOURCE={this}' DT=2026-11-03 CATALOG=shop",
     )
 
     beside.mkdir(parents=True)
     assert next_delivery(state, "shop", "2026-11-02") == (
-        "bring the next day",
+        "ingest the next day",
         f"make ingest 'SOURCE={beside}' DT=2026-11-03 CATALOG=shop",
     )
 
 
 def test_where_a_day_came_from_elsewhere_no_next_delivery_is_named() -> None:
     assert next_delivery(state_of(), "shop", "2026-11-01") is None
+
+
+def test_a_command_that_a_terminal_would_not_show_as_it_is_is_not_offered() -> None:
+    written = io.StringIO()
+
+    _print_next(
+        [("search it", "curl -d '[red]dress'"), ("trace it", "make lineage ITEM=\u202e\x9b2J")], Console(file=written)
+    )
+
+    assert "curl -d '[red]dress'" in written.getvalue()
+    assert "lineage" not in written.getvalue()
+
+
+@pytest.mark.parametrize("category", ["dress\x1b[2J", "dress\x9b2J", "\u202esserd", "robe d’été"])
+def test_the_body_of_the_search_says_the_same_without_what_acts_on_a_terminal(category: str) -> None:
+    sent = _as_json({"text": category})
+
+    assert is_printable(sent)
+    assert json.loads(sent) == {"text": category}
+    assert ("été" in sent) is ("été" in category)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import os
 import signal
@@ -23,6 +24,7 @@ from deploy.local.records import Record, write_record
 from deploy.local.service_states import PlatformState, ServiceState, read_states
 from serving.replica_folder import AgentReport, ReplicaFolder
 from tests.platform_fixture import private_environment
+from vitrine.ledger import LivePointer
 
 READY = ServiceState(
     name="s3", word="ready", detail="", pid=1, process_count=1, memory_bytes=1, url=None, history=History()
@@ -55,6 +57,30 @@ def test_a_service_that_was_given_up_is_shown_with_its_reason_and_its_restarts(t
     assert "search: started again 5 times, last at 2025-11-30" in text
     assert "no such index" in text
     assert "s3:" not in text
+
+
+def test_a_pin_reason_is_shown_as_it_was_written_and_does_nothing_to_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pointer = LivePointer(
+        catalog_id="shop",
+        release_id="release-1",
+        previous_release_id=None,
+        generation=1,
+        head_sequence=1,
+        action="release",
+        verified_generation=1,
+        pinned=True,
+        pin_reason="until [/monday] \x1b[2J",
+        previous_pinned=False,
+        previous_pin_reason="",
+        activated_at=datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC),
+    )
+    monkeypatch.setattr(summary, "_live_pointers", lambda _: {"shop": pointer})
+
+    text = said(configuration_in(tmp_path), replace(READY, name="postgres"))
+
+    assert r"pinned: until [/monday] \x1b[2J); not served" in text
 
 
 def test_a_platform_whose_keepers_are_both_dead_says_what_to_do(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from sqlalchemy import create_engine, text
 
 from deploy.local import supervisor
 from tests.platform_fixture import Platform
 from tests.waiting import is_gone, wait_for
+from vitrine.whole_files import replace_file
 
 _TASK = re.compile(r"^airflow worker -- [0-9a-f-]{36}$")
 
@@ -41,12 +44,28 @@ def running_task(platform: Platform) -> int | None:
 def every_row_to_spark(platform: Platform) -> Iterator[None]:
     """Has tasks that begin in the block start Spark, however few rows they have."""
     env_file = platform.configuration.layout.env_file
-    before = env_file.read_text()
-    env_file.write_text(f"{before}VITRINE_SPARK_IN_PROCESS_ROWS=0\n")
+    before = env_file.read_bytes()
+    replace_file(env_file, before + b"VITRINE_SPARK_IN_PROCESS_ROWS=0\n", private=True)  # a task may be reading it
     try:
         yield
     finally:
-        env_file.write_text(before)
+        replace_file(env_file, before, private=True)
+
+
+@contextmanager
+def no_block_committed(platform: Platform) -> Iterator[Callable[[], bool]]:
+    """Keeps embedding blocks from being committed in the block; yields what tells whether a task waits to."""
+    engine = create_engine(platform.settings.database_url.get_secret_value())
+    waiting = text(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'embedding_blocks'::regclass"
+        " AND mode = 'RowExclusiveLock' AND NOT granted"  # an insert's, not autovacuum's
+    )
+    try:
+        with engine.connect() as connection:  # left without a commit: rolled back
+            connection.execute(text("LOCK TABLE embedding_blocks IN SHARE MODE"))
+            yield lambda: bool(connection.execute(waiting).scalar_one())
+    finally:
+        engine.dispose()
 
 
 def service(platform: Platform, name: str) -> int:

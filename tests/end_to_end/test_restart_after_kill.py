@@ -15,7 +15,7 @@ from deploy.local.supervisor import Record
 from deploy.local.watching.run_watch import dag_ids, wait_for_runs
 from tests.end_to_end.conftest import CATALOG_ID, HTTP_TIMEOUT_S, LATER_DAY, Released, live_release
 from tests.end_to_end.embedded import embedded_keys, head_keys
-from tests.end_to_end.killing import every_row_to_spark, kill, running_task, service, spark_driver
+from tests.end_to_end.killing import every_row_to_spark, kill, no_block_committed, running_task, service, spark_driver
 from tests.platform_fixture import Platform
 from tests.waiting import is_gone, wait_for
 
@@ -31,11 +31,17 @@ def survived(platform: Platform, released: Released, deliveries: dict[str, str])
         ingest = platform.airflow.trigger(ingest_dag, partition_key=LATER_DAY, conf={"source": deliveries[LATER_DAY]})
         kill(wait_for(lambda: spark_driver(platform, "profile"), what="the driver of the profile job"))
         driver = wait_for(lambda: spark_driver(platform, "profile"), what="the driver of the next try")
-        kill(running_task(platform) or 0)
+        profiling = running_task(platform)
+        assert profiling is not None
+        kill(profiling)
         wait_for(lambda: is_gone(driver), what="the end of the driver whose task was killed")
 
-    wait_for(lambda: _runs(platform, ingest, "embed_images"), what="the task that embeds", every_s=0.1)
-    kill(wait_for(lambda: running_task(platform), what="its process", every_s=0.05))
+    with no_block_committed(platform) as waits_to_commit:
+        wait_for(lambda: _runs(platform, ingest, "embed_images"), what="the task that embeds", every_s=0.5)
+        wait_for(waits_to_commit, what="its first commit")
+        embedding = running_task(platform)
+        assert embedding is not None
+        kill(embedding)
 
     release_dag = f"{CATALOG_ID}.release_index"
     wait_for(

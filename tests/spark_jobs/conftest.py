@@ -1,4 +1,4 @@
-"""What the tests of Spark jobs share: a tiny encoder, and one Spark session for each module on this machine."""
+"""What the Spark job tests share: a tiny encoder, and one local Spark session for each module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vitrine.storage import ObjectStore
 
 @pytest.fixture(scope="module")
 def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A session on this machine that the module's jobs share, so that each need not start a JVM."""
+    """A local session that all jobs of the module share, so that only one JVM starts."""
     with spark_session(Settings(state_dir=tmp_path_factory.mktemp("spark")), name="tests"):
         yield
 
@@ -43,7 +43,7 @@ def published(encoder_store: ObjectStore, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def fingerprint(published: str, encoder_store: ObjectStore, object_store: ObjectStore) -> str:
-    """The tiny encoder's fingerprint; the encoder is in this test's bucket."""
+    """The fingerprint of the tiny encoder, which is in this test's bucket."""
     copy_encoders(encoder_store, object_store)
     return published
 

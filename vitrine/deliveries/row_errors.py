@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from vitrine.errors import ImageError, UnforeseenError, VitrineError
 
+REPORT_IT = "take it out of the delivery to go on, and report it"
+"""How each `UnforeseenError` ends: a process that only prints its message is recognised by it."""
 _LONGEST_NAME = 200
 
 
@@ -40,9 +42,7 @@ def unforeseen_at(where: str) -> Iterator[None]:
     except VitrineError:
         raise
     except Exception as error:
-        raise UnforeseenError(
-            f"{where}: {type(error).__name__}: {error}; take it out of the delivery to go on, and report it"
-        ) from error
+        raise UnforeseenError(f"{where}: {type(error).__name__}: {error}; {REPORT_IT}") from error
 
 
 def row_name(*, row_number: int | None, item_id: str | None, image_uri: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Watches DAG runs, shows a person how far they are, and says why one failed.
+"""Watches DAG runs, shows how far along they are, and explains why one failed.
 
-`run_watch` asks Airflow, `stages` puts the answers in words, `display` shows them; `failures` explains what went wrong.
+`run_watch` polls Airflow, `stages` turns the answers into stages, `display` shows them; `failures` explains a failure.
 """

@@ -1,4 +1,4 @@
-"""The stages as a person sees them: one redrawn line each on a terminal, a plain line per change elsewhere."""
+"""Shows the stages: one line each, redrawn in place on a terminal; elsewhere a plain line for each change."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions
 from rich.live import Live
 from rich.text import Text
 
+from deploy.local.terminal_text import printable
 from deploy.local.watching.stages import Progress, Stage
 from deploy.local.watching.waiting import Doing
 
@@ -25,7 +26,7 @@ _STYLES = {Progress.AHEAD: "dim", Progress.UNDER_WAY: "bold", Progress.DONE: "gr
 
 @contextmanager
 def display() -> Iterator[Show]:
-    """Yields what is told the stages as often as they may have changed."""
+    """Yields a function that shows the stages; call it whenever they may have changed."""
     console = Console()
     if console.is_terminal and not console.is_dumb_terminal:
         board = _Board()
@@ -40,31 +41,31 @@ def display() -> Iterator[Show]:
 
 
 def stage_line(stage: Stage, *, now: datetime.datetime, width: int | None = None) -> str:
-    """Returns what is said of a stage: where it is, what it does, for how long already and how much longer.
+    """Returns the text of a stage: where it is, what it is doing, for how long, and about how much longer.
 
-    Where that is wider than `width`, the day goes first: its number among the days says enough.
+    If that is wider than `width`, the day is dropped: its number among the days says enough.
     """
+    where, day = printable(stage.where, keep=""), printable(stage.day, keep="")  # a partition key can be any text
     if stage.progress is Progress.DONE:
-        return ", ".join(filter(None, [stage.where, in_words(stage.seconds or 0.0)]))
+        return ", ".join(filter(None, [where, in_words(stage.seconds or 0.0)]))
     doings = "; ".join(_doing(doing, now=now) for doing in stage.doings)
     left = "" if stage.ends_at is None else about((stage.ends_at - now).total_seconds())
     says = doings + (f", {left} left" if left else "")
-    where = f"{stage.where} ({stage.day})" if stage.where and stage.day else stage.where or stage.day
-    line = "  ".join(filter(None, [where, says]))
+    line = "  ".join(filter(None, [f"{where} ({day})" if where and day else where or day, says]))
     if width is not None and len(line) > width:
-        return "  ".join(filter(None, [stage.where or stage.day, says]))
+        return "  ".join(filter(None, [where or day, says]))
     return line
 
 
 def in_words(seconds: float) -> str:
-    """Returns a time as a person says it, e.g. `47 s` or `3 min 20 s`."""
+    """Returns a duration in words, e.g. `47 s` or `3 min 20 s`."""
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)
     return f"{rest} s" if not minutes else f"{minutes} min" + (f" {rest} s" if rest else "")
 
 
 def about(seconds: float) -> str:
-    """Returns an estimate as roughly as it is known; an empty text where it says nothing any more."""
+    """Returns an estimate, rounded to what it is worth; an empty text once it is nearly over."""
     if seconds < 3:
         return ""
     if seconds < 95:
@@ -78,7 +79,7 @@ def _doing(doing: Doing, *, now: datetime.datetime) -> str:
 
 
 class _Board:
-    """What is drawn: rich asks for it several times a second, so that seconds pass between two looks at Airflow."""
+    """What rich draws several times a second, so that the seconds count on between two polls of Airflow."""
 
     def __init__(self) -> None:
         self._stages: Sequence[Stage] = ()
@@ -88,7 +89,7 @@ class _Board:
         self._stages, self._width = stages, _widest_name(stages)
 
     def drop_what_is_ahead(self) -> None:
-        """What was not begun when the watch ends does not come."""
+        """Drops the stages that had not begun when the watch ended: they will not run."""
         self._stages = [stage for stage in self._stages if stage.progress is not Progress.AHEAD]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[Text]:
@@ -101,7 +102,7 @@ class _Board:
 
 
 class _PlainLines:
-    """A line for each stage of which something else is to be said, and now and then for what goes on."""
+    """Writes a line for each stage that changed, and every few seconds one for each that is under way."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

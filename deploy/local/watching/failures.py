@@ -1,4 +1,4 @@
-"""What a person is told when a run failed: why, which task of which run it was, and the way on."""
+"""Explains a failed run: why it failed, which task of which run it was, and what to do next."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.local.airflow_api import AirflowApi, DagRun, TaskInstance
 from deploy.local.layout import Layout
+from deploy.local.terminal_text import printable
 from deploy.local.watching.task_logs import TaskError, read_task_error
 from deploy.local.watching.task_words import catalog_of_dag, stage_name, task_words
 
@@ -16,16 +17,17 @@ _NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 def explain_failure(airflow: AirflowApi, run: DagRun, *, layout: Layout | None = None) -> str:
-    """Returns why a run failed, in the words of the task that failed first, and where to go on.
+    """Returns why a run failed, in the words of the task that failed first, and where to look next.
 
     Args:
-        airflow, run: whose.
-        layout: of the platform; None where logs and Data Docs are not on this machine.
+        airflow: where it ran.
+        run: that failed.
+        layout: of the platform; None if its logs and Data Docs are not on this machine.
     """
     failed = [task for task in airflow.task_instances(run) if task.state == "failed"]
     if not failed:
-        why = f"no task of it failed: it ran into its time limit, or somebody marked it as failed\n\n{_of_which(run)}"
-        return "\n".join([why, *_ways([("run", airflow.run_page(run))])])
+        why = f"none of its tasks failed: the run timed out, or somebody marked it as failed\n\n{_of_which(run)}"
+        return printable("\n".join([why, *_ways([("run", airflow.run_page(run))])]))
     task = min(failed, key=lambda task: task.started_at or _NEVER)
     error = read_task_error(airflow.log_entries(run, task))
     return describe_failure(run, task, error, page=airflow.run_page(run, task), layout=layout)
@@ -34,20 +36,21 @@ def explain_failure(airflow: AirflowApi, run: DagRun, *, layout: Layout | None =
 def describe_failure(
     run: DagRun, task: TaskInstance, error: TaskError | None, *, page: str, layout: Layout | None
 ) -> str:
-    """Returns what is told of a failed task.
+    """Returns the explanation of a failed task.
 
     Args:
         run, task: what failed.
-        error: why; None where the log does not say.
-        page: where Airflow shows the task.
-        layout: as `explain_failure` takes it.
+        error: why; None if the log does not say.
+        page: of the task in Airflow.
+        layout: as in `explain_failure`.
     """
     if error is None:
-        lines = ["the log does not say why"]
+        lines = ["the task failed, and its log does not say why"]
     else:
         lines = [error.message, *(f"  at {frame}" for frame in error.frames)]
     lines += ["", f"{_of_which(run)} while {task_words(task.task_id)} (task {task.task_id}, try {task.try_number})"]
-    return "\n".join([*lines, *_ways(_leads(run, task, error, page=page, layout=layout))])
+    # It quotes file names, rows and the errors of other programs.
+    return printable("\n".join([*lines, *_ways(_leads(run, task, error, page=page, layout=layout))]))
 
 
 def _of_which(run: DagRun) -> str:
@@ -59,7 +62,7 @@ def _of_which(run: DagRun) -> str:
 def _leads(
     run: DagRun, task: TaskInstance, error: TaskError | None, *, page: str, layout: Layout | None
 ) -> Iterator[tuple[str, str]]:
-    """Where to look, and what to do afterwards."""
+    """Where to look, and what to run once the cause is fixed."""
     if layout is not None and task.task_id == "validate_items" and run.partition_key:
         docs = layout.data_docs / catalog_of_dag(run.dag_id) / run.partition_key / "index.html"
         if docs.is_file():
@@ -77,7 +80,7 @@ def _leads(
 
 
 def task_log(layout: Layout, run: DagRun, task: TaskInstance) -> Path:
-    """Returns where Airflow keeps the log of a task's last try."""
+    """Returns the file that holds the log of a task's last try."""
     folder = layout.airflow_home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}" / f"task_id={task.task_id}"
     if task.map_index >= 0:
         folder /= f"map_index={task.map_index}"

@@ -1,4 +1,4 @@
-"""Watches DAG runs until none is left to do."""
+"""Watches DAG runs until all of them have ended."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from deploy.local.watching.waiting import Waiting
 
 DAG_NAMES = ("ingest_catalog", "build_index", "release_index")
 
-# The runs are one cheap request, so their end is noticed at once; tasks are several, and change no faster.
+# Runs cost one cheap request, so their end is noticed at once; tasks cost several, and change more slowly.
 _POLL_S = 0.75
 _TASKS_EVERY_S = 2.0
 
 
 def dag_ids(catalog_id: str) -> tuple[str, ...]:
-    """Returns the DAGs of a catalog's way to a release, in their order."""
+    """Returns the DAGs that take a catalog from a delivery to a release, in order."""
     return tuple(f"{catalog_id}.{name}" for name in DAG_NAMES)
 
 
@@ -34,29 +34,30 @@ def wait_for_dags(
     timeout_s: float = 600.0,
     report: Callable[[str], None] | None = None,
 ) -> None:
-    """Waits until Airflow has parsed some DAGs, and lets them run.
+    """Waits until Airflow has parsed some DAGs, and unpauses them.
 
     Args:
-        airflow, wanted: whose DAGs, by their ids.
-        timeout_s: of the waiting for each.
-        report: told that there is something to wait for.
+        airflow: that parses them.
+        wanted: ids of the DAGs.
+        timeout_s: for all of them together.
+        report: called if there is anything to wait for.
 
     Raises:
-        AirflowError: they do not appear; the message holds the errors of parsing.
+        AirflowError: they do not appear; the message quotes Airflow's import errors.
     """
     deadline = time.monotonic() + timeout_s
     if not all(airflow.has_dag(dag_id) for dag_id in wanted):
         if report is not None:
-            report("waiting until Airflow has read the catalog's DAGs")
+            report("waiting for Airflow to parse the catalog's DAGs")
         for name in dict.fromkeys(dag_id.rpartition(".")[2] for dag_id in wanted):
             airflow.parse_again(f"%{name}")  # every catalog's DAGs come from the same files
     for dag_id in wanted:
         while not airflow.has_dag(dag_id):
             if time.monotonic() > deadline:
                 errors = (
-                    "\n".join(airflow.import_errors()) or "no error of parsing is known; see airflow-dag-processor.log"
+                    "\n".join(airflow.import_errors()) or "it reports no import errors; see airflow-dag-processor.log"
                 )
-                raise AirflowError(f"Airflow has no DAG {dag_id} after {timeout_s:.0f} s: {errors}")
+                raise AirflowError(f"Airflow still has no DAG {dag_id} after {timeout_s:.0f} s: {errors}")
             time.sleep(0.5)
         airflow.unpause(dag_id)
 
@@ -70,20 +71,21 @@ def wait_for_runs(
     layout: Layout | None = None,
     report: Callable[[str], None] = print,
 ) -> list[DagRun]:
-    """Shows how far the runs of some DAGs are, until none is queued or running; returns those that ended meanwhile.
+    """Shows the progress of some DAGs' runs until none is queued or running; returns those that ended meanwhile.
 
-    A run triggers the next before it ends, so when none is active, nothing follows.
+    A run triggers the next one before it ends, so once none is active, none will follow.
 
     Args:
-        airflow, watched: whose runs; ids of DAGs, of which the first is where the caller asked for runs.
-        since: runs that were active before are waited for too.
-        asked: run ids of the first DAG that the caller asked for; one of somebody else that fails is reported, and is
-            no failure of the caller's. None: all count.
-        layout: of the platform, where logs and Data Docs of a failed run lie.
-        report: told of those.
+        airflow: where they run.
+        watched: ids of the DAGs, first the one whose runs the caller triggered.
+        since: only runs that end after this moment count, whenever they began.
+        asked: ids of the runs that the caller triggered. Other runs of the first DAG are waited for too; if one fails,
+            that is reported, but not raised. None: every run is the caller's.
+        layout: of the platform, to find the logs and Data Docs of a failed run.
+        report: called with each failure that is not the caller's.
 
     Raises:
-        AirflowError: a run failed; the message begins with what its task said.
+        AirflowError: a run of the caller's failed; the message begins with what its task said.
     """
     watch = RunWatch(airflow, watched, since=since, asked=asked)
     others: set[str] = set()
@@ -97,17 +99,17 @@ def wait_for_runs(
                 if watch.is_own(run):
                     raise AirflowError(explain_failure(airflow, run, layout=layout))
                 others.add(run.run_id)
-                report(f"a run that was not asked for here failed: {run.dag_id}, run {run.run_id}")
+                report(f"another run failed, not one of this command's: {run.dag_id}, run {run.run_id}")
             if not any(run.is_active for run in runs):
                 return runs
             time.sleep(_POLL_S)
 
 
 class RunWatch:
-    """How far the runs of some DAGs are; asks Airflow as little as that takes.
+    """The progress of some DAGs' runs, with as few requests to Airflow as that takes.
 
     Args:
-        airflow, watched, since, asked: as `wait_for_runs` takes them.
+        airflow, watched, since, asked: as in `wait_for_runs`.
     """
 
     def __init__(
@@ -128,8 +130,8 @@ class RunWatch:
         self._asked_tasks_at = -_TASKS_EVERY_S
 
     def look(self) -> list[DagRun]:
-        """Returns the runs that are active, then those that have ended since the moment that the watch counts from."""
-        # In this order: a run that ends between the two questions is in both, not in none.
+        """Returns the active runs, then those that have ended since the watch began."""
+        # In this order: a run that ends between the two requests is in both answers, not in neither.
         active = self._airflow.active_runs(self._watched)
         if {_name(run) for run in active} != {_name(run) for run in self._active} or not active:
             self._ended = self._airflow.runs_ended_since(self._since, dag_ids=self._watched)
@@ -139,7 +141,7 @@ class RunWatch:
         return active + [run for run in self._ended if _name(run) not in going_on]
 
     def stages(self) -> tuple[Stage, ...]:
-        """Returns the stages of what `look` has seen last."""
+        """Returns the stages as of the last `look`."""
         if self._active and time.monotonic() - self._asked_tasks_at >= _TASKS_EVERY_S:
             tasks = self._airflow.active_tasks()
             self._waiting = Waiting(tasks, slots=self._slots, parallelism=AIRFLOW_PARALLELISM)
@@ -149,7 +151,7 @@ class RunWatch:
         return self._stages.look(self._active, ended, self._waiting)
 
     def is_own(self, run: DagRun) -> bool:
-        """Tells whether a run is the caller's, and not somebody else's of the first DAG."""
+        """Tells whether a run is the caller's: any run but those of the first DAG that others triggered."""
         return self._stages.is_own(run)
 
 

@@ -1,4 +1,4 @@
-"""The stages of what is watched, one for each kind of DAG: which are done, what is under way, and until when."""
+"""The stages of the watched DAGs, one for each kind: what is done, what is under way, and for how much longer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploy.local.watching.task_words import catalog_of_dag, stage_name
 from deploy.local.watching.time_left import TimeLeft
 from deploy.local.watching.waiting import Doing, Waiting
 
-_SHOWN_AT_ONCE = 2  # catalogs whose doings stand in one line
+_SHOWN_AT_ONCE = 2  # catalogs that are named in one line
 
 
 class Progress(Enum):
@@ -31,11 +31,11 @@ class Stage:
     Attributes:
         name: a word, e.g. `build`.
         progress: how far it is.
-        where: in it, e.g. `day 2 of 3`; may be empty.
-        day: that an ingest is at.
-        doings: what its runs do now.
-        ends_at: when it will be done, by an estimate.
-        seconds: that it took, once it is done.
+        where: how far along, e.g. `day 2 of 3`; may be empty.
+        day: that is being ingested; may be empty.
+        doings: what its runs are doing.
+        ends_at: when it is expected to be done.
+        seconds: how long it took, once it is done.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Stage:
 
 
 class Stages:
-    """Puts what Airflow says of some DAGs in stages.
+    """Turns what Airflow says about some DAGs into stages.
 
     Args:
-        dag_ids: in the order of the way; those of one kind are one stage.
+        dag_ids: in the order in which they run; those of one kind form one stage.
         since: when the first stage began.
-        asked: run ids of the first DAG that this command asked for; None: all are.
-        time_left: what estimates are made from.
+        asked: ids of the first DAG's runs that this command triggered; None: all of them.
+        time_left: makes the estimates.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class Stages:
         self._asked = asked
         self._time_left = time_left or TimeLeft()
         self._last: dict[tuple[str, str], Doing] = {}
-        self._begun: set[tuple[str, str]] = set()  # builds that had nothing more to wait for
+        self._begun: set[tuple[str, str]] = set()  # builds that no longer wait
 
     def is_own(self, run: DagRun) -> bool:
-        """Tells whether a run is this command's: one of the first DAG that was not asked for is somebody else's."""
+        """Tells whether a run is this command's: any run but those of the first DAG that others triggered."""
         return self._asked is None or run.dag_id != self._dag_ids[0] or run.run_id in self._asked
 
     def look(self, active: Sequence[DagRun], ended: Sequence[DagRun], waiting: Waiting) -> tuple[Stage, ...]:
         """Returns the stages as they are now.
 
         Args:
-            active, ended: the runs of the DAGs.
-            waiting: the tasks of the platform.
+            active, ended: runs of the DAGs.
+            waiting: what the platform's tasks wait for.
         """
         self._time_left.note(ended)
         stages: list[Stage] = []
@@ -136,29 +136,29 @@ class Stages:
         return Stage(name, Progress.FAILED, where, day, (Doing("failed"),))
 
     def _doing(self, run: DagRun, waiting: Waiting) -> Doing:
-        """What a run does, or has done last: Airflow takes a moment between two tasks."""
+        """What a run is doing, or did last: Airflow takes a moment between two tasks."""
         doing = waiting.describe(run) or self._last.get(_name(run)) or Doing("starting")
         self._last[_name(run)] = doing
         return doing
 
     def _is_held(self, run: DagRun, active: Sequence[DagRun], waiting: Waiting) -> bool:
-        """Tells whether a build waits for an ingest of its catalog, and so is still ahead."""
+        """Tells whether a build still waits for an ingest of its catalog, and so has not begun."""
         if stage_name(run.dag_id) != "build":
             return False
         if waiting.has_begun(run):
             self._begun.add(_name(run))
         catalog_id = catalog_of_dag(run.dag_id)
-        # Between two tasks of an ingest its run alone says that it goes on.
+        # Between two tasks of an ingest only its run shows that it is still going.
         is_ingesting = any(other.dag_id == f"{catalog_id}.ingest_catalog" for other in active)
         return _name(run) not in self._begun and (is_ingesting or waiting.is_ingesting(catalog_id))
 
     def _catalogs(self, name: str) -> list[str]:
-        """The DAGs of a stage of several catalogs."""
+        """The DAGs of a stage, if it has one for each of several catalogs; otherwise none."""
         dag_ids = [dag_id for dag_id in self._dag_ids if stage_name(dag_id) == name]
         return dag_ids if len(dag_ids) > 1 else []
 
     def _where(self, now: Sequence[DagRun], ended: Sequence[DagRun], active: Sequence[DagRun]) -> tuple[str, str]:
-        """Which day of how many an ingest is at; nothing for what has no days."""
+        """Which day an ingest is at and out of how many, e.g. `day 2 of 3`; empty for a DAG without days."""
         own = [run for run in now if self.is_own(run)]
         run = (own or list(now))[0]
         if run.partition_key is None:
@@ -176,13 +176,13 @@ class Stages:
 
 
 def _by_catalog(doings: Sequence[tuple[DagRun, Doing]]) -> tuple[Doing, ...]:
-    """The catalogs at work by name, those that wait by number."""
+    """Names the catalogs at work, and counts those that wait."""
     at_work = [(run, doing) for run, doing in doings if not doing.waits]
     told = [
         Doing(f"{catalog_of_dag(run.dag_id)}: {doing.text}", doing.since) for run, doing in at_work[:_SHOWN_AT_ONCE]
     ]
     if more := len(at_work) - len(told):
-        told.append(Doing(f"{more} more at work"))
+        told.append(Doing(f"{more} more running"))
     if waiting := len(doings) - len(at_work):
         told.append(Doing(f"{waiting} waiting", waits=True))
     return tuple(told) or (Doing("starting", waits=True),)

@@ -1,4 +1,4 @@
-"""Why a task failed, as its log tells it: what was refused in the task's own words, or where it broke."""
+"""Finds in a task's log why it failed: what it refused, in its own words, or where it broke."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrine import errors
+from vitrine.deliveries.row_errors import REPORT_IT
 
 _FRAMES = 4
-_FORESEEN = {name for name, value in vars(errors).items() if isinstance(value, type)}
-# How a stage that runs in a process of its own says what it refuses, and lines that are not the rest of that.
+_UNFORESEEN = errors.UnforeseenError.__name__
+_FORESEEN = {name for name, value in vars(errors).items() if isinstance(value, type)} - {_UNFORESEEN}
+# How a stage in a process of its own begins a refusal, and lines that cannot continue one.
 _SAID_BY_A_CHILD = "error: "
 _NEXT_LINE = re.compile(r"\d\d/\d\d/\d\d \d\d:|\d{4}-\d\d-\d\d[ T]\d\d:|Traceback |Exception |[A-Z]+: |\[.+\]")
-# What the operator raises when its process has failed: the whole command line, before the status.
+# What the operator raises when its process fails: the whole command line, then the status.
 _EXIT_STATUS = re.compile(r"Cannot execute: .*Error code is: (-?\d+)\.", re.DOTALL)
 _TRACEBACK = "Traceback (most recent call last):"
 
@@ -24,9 +26,9 @@ class TaskError:
     """Why a task failed.
 
     Attributes:
-        message: of the error, as it was written, with all of its lines.
-        is_foreseen: whether Vitrine raised it on purpose: it says what to do, and needs no traceback.
-        frames: where an unforeseen one broke, innermost last; may be empty.
+        message: of the error, as written, with all its lines.
+        is_foreseen: whether Vitrine raised it on purpose, so that it says what to do and needs no traceback.
+        frames: where an unforeseen error broke, innermost last; may be empty.
     """
 
     message: str
@@ -35,9 +37,9 @@ class TaskError:
 
 
 def read_task_error(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
-    """Returns why a task failed, from the entries of its log; None where they do not say.
+    """Returns why a task failed, from the entries of its log; None if they do not say.
 
-    A task that ran a process of its own fails with that process's exit status: what the process said counts.
+    A task that runs a child process fails with its exit status, so what the child printed is returned instead.
     """
     raised = _raised(entries)
     ended = _EXIT_STATUS.search(raised.message) if raised is not None else None
@@ -49,17 +51,18 @@ def read_task_error(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
 
 
 def _raised(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
-    """The last exception that Airflow has logged with its traceback."""
+    """The last exception that Airflow logged with a traceback."""
     for entry in reversed(entries):
         details = [detail for detail in entry.get("error_detail") or [] if isinstance(detail, Mapping)]
         if details:
-            error = details[0]  # its causes come after it
+            error, cause = details[0], details[-1]
             name, text = str(error.get("exc_type")), str(error.get("exc_value") or "").strip()
             if name in _FORESEEN:
                 return TaskError(text, is_foreseen=True)
-            frames = error.get("frames") or []
+            # An error that only adds the row to another says what its cause was, but not where that broke.
+            frames = (cause if name == _UNFORESEEN else error).get("frames") or []
             return TaskError(
-                f"{name}: {text}" if text else name,
+                text if name == _UNFORESEEN else f"{name}: {text}" if text else name,
                 is_foreseen=False,
                 frames=tuple(
                     f"{frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}"
@@ -74,7 +77,8 @@ def _said_by_child(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
     for place in reversed(range(len(lines))):
         if lines[place].startswith(_SAID_BY_A_CHILD):
             rest = _until(lines[place + 1 :])
-            return TaskError("\n".join([lines[place].removeprefix(_SAID_BY_A_CHILD), *rest]), is_foreseen=True)
+            message = "\n".join([lines[place].removeprefix(_SAID_BY_A_CHILD), *rest])
+            return TaskError(message, is_foreseen=REPORT_IT not in message)
     for place in reversed(range(len(lines))):
         if lines[place] == _TRACEBACK:
             return _traceback(lines[place + 1 :])
@@ -82,7 +86,7 @@ def _said_by_child(entries: Sequence[Mapping[str, Any]]) -> TaskError | None:
 
 
 def _child_lines(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of processes that a task has run: spark-submit's hook logs each as it comes."""
+    """The lines that child processes printed: spark-submit's hook logs each as it comes."""
     for entry in entries:
         if str(entry.get("logger", "")).endswith("SparkSubmitHook"):
             yield from str(entry.get("event", "")).splitlines()
@@ -96,7 +100,7 @@ def _until(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _traceback(lines: Sequence[str]) -> TaskError | None:
-    """The last line of a traceback, and the places of its innermost frames."""
+    """The last line of a traceback, and its innermost frames."""
     frames: list[str] = []
     for line in lines:
         if place := re.match(r'  File "(.+)", line (\d+), in (.+)', line):

@@ -1,4 +1,4 @@
-"""How long the runs of a stage will go on: judged by runs like them that have ended, or not at all."""
+"""Estimates how much longer the runs of a stage will take, if similar runs have ended before."""
 
 from __future__ import annotations
 
@@ -10,35 +10,29 @@ from pathlib import Path
 from deploy.local.airflow_api import DagRun
 from deploy.local.watching.task_words import catalog_of_dag
 
-_ALIKE = 2.0  # deliveries whose sizes differ by more than this factor say nothing of each other
-_MOST_FILES = 20_000  # that are counted: a look takes no longer than 0.1 s
+_ALIKE = 2.0  # deliveries whose sizes differ by more than this factor are not compared
+_MOST_FILES = 20_000  # that are counted, in at most 0.1 s
 
 Size = tuple[str, int]
 
 
 def source_size(source: str) -> Size | None:
-    """Returns how much a delivery holds, and of what: pictures, or bytes of an items file in one of the formats.
+    """Returns how much a delivery holds, and of what: pictures, or bytes of items files in one format.
 
-    None where that is not known: of an s3:// prefix, a source that is gone by now, or one of very many files.
+    None if that is not known: the source is an s3:// prefix, cannot be read, is gone by now, or holds too many files.
     """
-    path = Path(source)
-    if not path.is_dir():
-        return (path.suffix, path.stat().st_size) if path.is_file() else None
-    files = list(islice((entry for entry in path.rglob("*") if entry.is_file()), _MOST_FILES))
-    items = [file for file in files if file.parent == path]
-    if len(files) == _MOST_FILES or not items:
+    try:
+        return _size_on_disk(Path(source))
+    except (OSError, ValueError):  # an earlier run may name anything, and no estimate is worth a failed `make ingest`
         return None
-    if len(files) > len(items):
-        return "pictures", len(files) - len(items)
-    return "".join(sorted({file.suffix for file in items})), sum(file.stat().st_size for file in items)
 
 
 class TimeLeft:
-    """Estimates from runs that have ended well.
+    """Estimates from runs that succeeded.
 
     Args:
         earlier: runs of the same DAGs from before this command.
-        size_of: a source; None where it is not known.
+        size_of: returns the size of a source; None if it is not known.
     """
 
     def __init__(self, earlier: Iterable[DagRun] = (), *, size_of: Callable[[str], Size | None] = source_size) -> None:
@@ -47,7 +41,7 @@ class TimeLeft:
         self._sizes: dict[str, Size | None] = {}
 
     def note(self, ended: Iterable[DagRun]) -> None:
-        """Learns from runs that have ended while this command watched."""
+        """Learns from runs that ended while this command watched."""
         for run in ended:
             if run.state == "success":
                 self._ended[_name(run)] = run
@@ -55,12 +49,12 @@ class TimeLeft:
     def ends_at(
         self, running: DagRun, queued: Sequence[DagRun] = (), *, begun: datetime.datetime
     ) -> datetime.datetime | None:
-        """Returns when a run and those queued behind it will have ended; None where nothing like one of them is known.
+        """Returns when a run and those queued behind it will have ended; None if one of them resembles no earlier run.
 
         Args:
-            running: the run that goes on.
-            queued: what begins after it, one after the other.
-            begun: when its work began; a build exists before that.
+            running: the run under way.
+            queued: runs that follow it, one after the other.
+            begun: when its work began; a build starts by waiting.
         """
         total = 0.0
         for run in (running, *queued):
@@ -71,10 +65,10 @@ class TimeLeft:
         return begun + datetime.timedelta(seconds=total)
 
     def _seconds_of_one_like(self, run: DagRun) -> float | None:
-        """The seconds of the newest run that did about as much."""
+        """The seconds of the newest run that did about as much work."""
         like = [other for other in self._ended.values() if other.dag_id == run.dag_id]
         if "source" in run.conf:
-            # Redoing a day is quick, because what it needs is there: nothing like it has been measured.
+            # Redoing a day is quick, since what it needs is there: how long it took at first says nothing.
             if any((o.partition_key, o.conf.get("source")) == (run.partition_key, run.conf["source"]) for o in like):
                 return None
             like = [other for other in like if self._is_alike(run, other)]
@@ -94,14 +88,14 @@ class TimeLeft:
         return self._sizes[source]
 
     def _seconds(self, run: DagRun) -> float | None:
-        """How long a run took, without what a build waited for ingests."""
+        """How long a run took, without the time a build spent waiting for ingests."""
         if run.started_at is None or run.ended_at is None:
             return None
         begun = run.started_at
         if run.dag_id.endswith(".build_index"):
             ingest = f"{catalog_of_dag(run.dag_id)}.ingest_catalog"
             ingested = [other.ended_at for other in self._ended.values() if other.dag_id == ingest and other.ended_at]
-            if not ingested:  # so it is not known for how long it waited
+            if not ingested:  # so nobody knows how long it waited
                 return None
             begun = max((moment for moment in ingested if begun < moment < run.ended_at), default=begun)
         return (run.ended_at - begun).total_seconds()
@@ -112,3 +106,15 @@ _NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 def _name(run: DagRun) -> tuple[str, str]:
     return run.dag_id, run.run_id
+
+
+def _size_on_disk(path: Path) -> Size | None:
+    if not path.is_dir():
+        return (path.suffix, path.stat().st_size) if path.is_file() else None
+    files = list(islice((entry for entry in path.rglob("*") if entry.is_file()), _MOST_FILES))
+    items = [file for file in files if file.parent == path]
+    if len(files) == _MOST_FILES or not items:
+        return None
+    if len(files) > len(items):
+        return "pictures", len(files) - len(items)
+    return "".join(sorted({file.suffix for file in items})), sum(file.stat().st_size for file in items)

@@ -1,4 +1,4 @@
-"""What each run under way does, in words: which task runs, or what it waits for and who goes before."""
+"""What each run is doing, in words: which task is running, or what it waits for and who is ahead of it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _WAITS_FOR_INGEST = "wait_for_ingest"
 
 @dataclass(frozen=True)
 class Doing:
-    """What a run does at the moment.
+    """What a run is doing.
 
     Attributes:
         text: in words.
-        since: when that began; None where it is not known.
-        waits: whether it waits for something that is not its own work.
+        since: when that began; None if it is not known.
+        waits: whether it waits for others instead of working.
     """
 
     text: str
@@ -29,12 +29,12 @@ class Doing:
 
 
 class Waiting:
-    """All tasks that run or wait on the platform at one moment.
+    """All tasks that are running or waiting on the platform at one moment.
 
     Args:
-        tasks: of all DAGs: a task waits for those of other catalogs, too.
+        tasks: of all DAGs, since a task may wait for those of other catalogs.
         slots: of each pool.
-        parallelism: tasks that run at once, whatever their pools.
+        parallelism: how many tasks run at once, across all pools.
     """
 
     def __init__(self, tasks: Sequence[TaskInstance], *, slots: Mapping[str, int], parallelism: int) -> None:
@@ -43,7 +43,7 @@ class Waiting:
         self._parallelism = parallelism
 
     def describe(self, run: DagRun) -> Doing | None:
-        """Returns what a run does; None between two of its tasks, when nothing of it runs or waits."""
+        """Returns what a run is doing; None between two tasks, when none of them is running or waiting."""
         own = self._own(run)
         at_work = [task for task in own if task.state == "running"]
         told = [self._describe(task) for task in at_work or own]
@@ -56,11 +56,11 @@ class Waiting:
         )
 
     def has_begun(self, run: DagRun) -> bool:
-        """Tells whether a task of a run does more than wait for ingests."""
+        """Tells whether a run is past waiting for ingests."""
         return any(task.task_id != _WAITS_FOR_INGEST for task in self._own(run))
 
     def is_ingesting(self, catalog_id: str) -> bool:
-        """Tells whether a task of the catalog's ingest runs or waits."""
+        """Tells whether a task of the catalog's ingest is running or waiting."""
         return any(task.dag_id == f"{catalog_id}.ingest_catalog" for task in self._tasks)
 
     def _own(self, run: DagRun) -> list[TaskInstance]:
@@ -71,13 +71,13 @@ class Waiting:
         if task.state == "running":
             return Doing(words, task.started_at)
         if task.state == "up_for_retry":
-            return Doing(f"{words}: try {task.try_number} failed, trying again soon", waits=True)
+            return Doing(f"{words}: try {task.try_number} failed, retrying soon", waits=True)
         if task.state == "deferred":
             return self._why_deferred(task)
         return self._behind(task)
 
     def _behind(self, task: TaskInstance) -> Doing:
-        """Whom a task waits for: those that hold its pool's slots or go before it, or all that run."""
+        """What a task waits for: those that hold its pool's slots or are ahead of it, or any free worker."""
         others = [other for other in self._tasks if other is not task]
         first = [other for other in others if other.state == "scheduled" and _goes_before(other, task)]
         holding = [other for other in others if other.state in _HOLDS_A_SLOT]
@@ -87,7 +87,7 @@ class Waiting:
             return Doing(f"waiting for {_who(ahead, task)}", waits=True)
         running = [other for other in holding if other.state == "running"]
         if len(running) >= self._parallelism:
-            return Doing(f"waiting for a free worker, all {self._parallelism} are busy", waits=True)
+            return Doing(f"waiting for a free worker: all {self._parallelism} are busy", waits=True)
         return Doing(task_words(task.task_id))
 
     def _why_deferred(self, task: TaskInstance) -> Doing:
@@ -96,11 +96,11 @@ class Waiting:
         if self.is_ingesting(catalog_of_dag(task.dag_id)):
             return Doing(task_words(task.task_id), task.started_at, waits=True)
         if before := self._before(task):
-            return Doing(f"waiting for its turn in the promotion, after {_few(before)}", waits=True)
+            return Doing(f"waiting for its turn in the promotion, behind {_few(before)}", waits=True)
         return Doing("starting")
 
     def _before(self, task: TaskInstance) -> list[str]:
-        """The catalogs of the same promotion that go before: they build, or release what they have built, or wait."""
+        """The catalogs ahead of a task's in the same promotion, whether they build, release or wait themselves."""
         first = [
             other
             for other in self._tasks
@@ -115,9 +115,9 @@ def _goes_before(other: TaskInstance, task: TaskInstance) -> bool:
 
 
 def _who(ahead: Sequence[TaskInstance], task: TaskInstance) -> str:
-    """Whose jobs go before, e.g. `catalog grocery (checking pictures) and 2 more`."""
+    """Who is ahead, e.g. `catalog grocery (checking pictures) and 2 more`."""
     first, *more = ahead
-    whose = "another run of its own" if first.dag_id == task.dag_id else _whose(first)
+    whose = "another of its own runs" if first.dag_id == task.dag_id else _whose(first)
     return f"{whose} ({task_words(first.task_id)})" + (f" and {len(more)} more" if more else "")
 
 

@@ -129,3 +129,9 @@ def test_an_estimate_is_as_rough_as_it_is_known(seconds: float, says: str) -> No
 @pytest.mark.parametrize(("seconds", "says"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (200, "3 min 20 s")])
 def test_a_time_is_said_in_minutes_and_seconds(seconds: float, says: str) -> None:
     assert in_words(seconds) == says
+
+
+def test_a_day_that_would_act_on_the_terminal_is_written_out_in_its_one_line() -> None:
+    stage = Stage("ingest", Progress.UNDER_WAY, "", "2026\x1b[2J\u202e\n", (Doing("checking pictures"),))
+
+    assert stage_line(stage, now=NOW) == r"2026\x1b[2J\u202e\n  checking pictures"

@@ -78,7 +78,7 @@ def test_a_log_that_does_not_say_why_is_named_itself(layout: Layout) -> None:
 
     lines = told(None, layout)
 
-    assert lines[0] == "the log does not say why"
+    assert lines[0] == "the task failed, and its log does not say why"
     assert f"  whole log    {log}" in lines
 
 
@@ -89,3 +89,11 @@ def test_a_run_without_a_source_names_no_delivery_to_repeat(layout: Layout) -> N
 
     assert "The build for catalog shop failed while building the index (task assemble_index, try 1)" in lines
     assert not any("make ingest" in line for line in lines)
+
+
+def test_what_would_act_on_the_terminal_is_written_out_and_lines_stay_lines(layout: Layout) -> None:
+    hostile = TaskError("items \x1b[2J\x9b31m\u202e.csv:\n  not a table", is_foreseen=True)
+
+    lines = told(hostile, layout)
+
+    assert lines[:2] == ["items \\x1b[2J\\x9b31m\\u202e.csv:", "  not a table"]

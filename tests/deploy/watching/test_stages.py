@@ -166,6 +166,6 @@ def test_a_stage_of_several_catalogs_names_those_at_work_and_counts_the_others()
     assert stage.where == "1 of 5 done"
     assert stage.doings == (
         Doing("a: building the index", at(5)),
-        Doing("b: embedding what has no vectors yet", at(7)),
+        Doing("b: embedding pictures that have no vectors yet", at(7)),
         Doing("2 waiting", waits=True),
     )

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from deploy.local.watching.task_logs import TaskError, read_task_error
+from vitrine.deliveries.row_errors import at_row, unforeseen_at
+from vitrine.errors import UnforeseenError
 
 LOGS = Path(__file__).parent / "recorded_logs"
 CHILD = "airflow.task.hooks.vitrine_airflow.spark._BoundSparkSubmitHook"
@@ -20,6 +22,10 @@ SUBMITTED = {
 
 def log(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (LOGS / f"{name}.jsonl").read_text().splitlines()]
+
+
+def frame(filename: str) -> dict[str, Any]:
+    return {"filename": filename, "lineno": 3, "name": "run"}
 
 
 def log_of_a_child(*lines: str) -> list[dict[str, Any]]:
@@ -73,6 +79,30 @@ def test_an_unforeseen_error_is_told_with_its_type_and_where_it_broke() -> None:
             "/usr/lib/python3.11/pathlib.py:1116 in mkdir",
         ),
     )
+
+
+def test_an_error_that_was_caught_only_to_name_its_row_is_unforeseen_and_broke_where_its_cause_did() -> None:
+    with pytest.raises(UnforeseenError) as caught, at_row("row 7, item 'a'"):
+        raise ZeroDivisionError("division by zero")
+    named = {"exc_type": "UnforeseenError", "exc_value": str(caught.value), "frames": [frame("row_errors.py")]}
+    cause = {"exc_type": "ZeroDivisionError", "exc_value": "division by zero", "frames": [frame("profile.py")]}
+
+    error = read_task_error([{"event": "Task failed with exception", "error_detail": [named, cause]}])
+
+    assert error == TaskError(
+        "row 7, item 'a': ZeroDivisionError: division by zero; take it out of the delivery to go on, and report it",
+        is_foreseen=False,
+        frames=("profile.py:3 in run",),
+    )
+
+
+def test_a_process_that_names_the_row_of_an_unforeseen_error_is_not_taken_for_one_that_refuses() -> None:
+    with pytest.raises(UnforeseenError) as caught, unforeseen_at("row 7"):
+        raise ZeroDivisionError("division by zero")
+
+    error = read_task_error(log_of_a_child(f"error: {caught.value}"))
+
+    assert error == TaskError(str(caught.value), is_foreseen=False)
 
 
 def test_what_a_process_of_a_task_refuses_in_several_lines_is_told_whole_and_without_what_comes_after() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,6 +19,16 @@ SIZES = {
     "/large": ("pictures", 1000),
     "/no/pictures": (".csv", 100),
 }
+
+
+class GoneAfterALook(type(Path())):  # type: ignore[misc]
+    """A file that somebody removes once its folder was listed."""
+
+    def is_file(self) -> bool:
+        return True
+
+    def stat(self, **_: object) -> NoReturn:
+        raise FileNotFoundError(self)
 
 
 def at(seconds: float) -> datetime.datetime:
@@ -95,6 +106,15 @@ def test_the_size_of_a_delivery_is_its_pictures_or_else_the_bytes_of_its_items(t
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "images" / name).touch()
     assert source_size(str(tmp_path)) == ("pictures", 2)
+
+
+def test_a_source_that_cannot_be_looked_at_has_no_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert source_size(str(tmp_path / ("x" * 300))) is None
+    assert source_size("/data/a\0b") is None
+
+    (tmp_path / "items.jsonl").touch()
+    monkeypatch.setattr(Path, "rglob", lambda *_: iter([GoneAfterALook(tmp_path / "items.jsonl")]))
+    assert source_size(str(tmp_path)) is None
 
 
 def test_a_source_that_is_not_on_this_machine_has_no_size(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_task_that_waits_for_a_worker_says_so() -> None:
     for state in ("scheduled", "queued"):
         mine = task("demo", "resolve_encoder", state, priority_weight=5)
         assert doing("demo", mine, *running, parallelism=2) == Doing(
-            "waiting for a free worker, all 2 are busy", waits=True
+            "waiting for a free worker: all 2 are busy", waits=True
         )
         assert doing("demo", mine, *running) == Doing("choosing the encoder")
 
@@ -89,7 +89,7 @@ def test_a_build_that_waits_for_its_turn_says_who_is_before() -> None:
 
     told = doing("demo", *waiting, released, stranger)
 
-    assert told == Doing("waiting for its turn in the promotion, after a, b, c and 1 more", waits=True)
+    assert told == Doing("waiting for its turn in the promotion, behind a, b, c and 1 more", waits=True)
 
 
 def test_a_build_that_waits_for_an_ingest_of_its_catalog_has_not_begun() -> None:
@@ -105,7 +105,7 @@ def test_a_build_that_waits_for_an_ingest_of_its_catalog_has_not_begun() -> None
 def test_a_task_that_is_tried_again_says_that_it_failed() -> None:
     told = doing("demo", task("demo", "embed_head", "up_for_retry", try_number=2))
 
-    assert told == Doing("embedding what has no vectors yet: try 2 failed, trying again soon", waits=True)
+    assert told == Doing("embedding pictures that have no vectors yet: try 2 failed, retrying soon", waits=True)
 
 
 @pytest.mark.parametrize("others", [[], [task("other", "embed_head", "running")]])
