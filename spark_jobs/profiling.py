@@ -98,38 +98,39 @@ def _profile(
     if not task.splits:
         return _result(ProfileOutput([], []))
     few = has_at_most(store, task, rows=in_process_rows(settings))
-    with ExitStack() as held:
-        if few or is_local(settings.spark_master):  # executors of a cluster share no folder that anybody would clear
-            folder = held.enter_context(scratch_folder(settings, "profile")).absolute()
-            task = replace(task, spool=Spool.within(folder, processes=1 if few else local_threads(settings)))
-        output = _here(ledger, store, task) if few else None
-        if output is None:
-            output = _by_spark(settings, ledger, store, task, name=f"profile {delivery.catalog_id} {delivery.dt}")
+    output = _here(settings, ledger, store, task) if few else None
+    if output is None:
+        output = _by_spark(settings, ledger, store, task, name=f"profile {delivery.catalog_id} {delivery.dt}")
     result = _result(output)
     _check(result, policy)
     extend_pack_index(ledger, store, delivery.catalog_id, added=output.listings)
     return result
 
 
-def _here(ledger: Ledger, store: ObjectStore, task: ProfileTask) -> ProfileOutput | None:
+def _here(settings: Settings, ledger: Ledger, store: ObjectStore, task: ProfileTask) -> ProfileOutput | None:
     """Profiles in this process; None where the few rows are so long that Spark is to spread them."""
     listings = read_pack_index(ledger, store, task.catalog_id)
-    try:
-        with progress(f"profile {task.catalog_id}") as advance:
-            return run_profile(TableEngine(advance), task, listings=listings)
-    except FrameTooLargeError:
-        log.info("profile %s: the rows are too long for one process", task.catalog_id)
-        return None
+    with ExitStack() as held:
+        spooled = _with_spool(settings, task, processes=1, held=held)
+        advance = held.enter_context(progress(f"profile {task.catalog_id}"))
+        try:
+            return run_profile(TableEngine(advance), spooled, listings=listings)
+        except FrameTooLargeError:
+            log.info("profile %s: the rows are too long for one process", task.catalog_id)
+            return None
 
 
 def _by_spark(settings: Settings, ledger: Ledger, store: ObjectStore, task: ProfileTask, *, name: str) -> ProfileOutput:
-    with (
-        spark_errors(),
-        spark_session(settings, name=name) as spark,
-        shown_stages(spark, label=name),
-        ExitStack() as kept,
-    ):
-        return run_profile(SparkEngine(spark, kept), task, listings=read_pack_index(ledger, store, task.catalog_id))
+    with spark_errors(), spark_session(settings, name=name) as spark, ExitStack() as held:
+        held.enter_context(shown_stages(spark, label=name))
+        if is_local(settings.spark_master):  # executors of a cluster share no folder that anybody would clear
+            task = _with_spool(settings, task, processes=local_threads(settings), held=held)
+        return run_profile(SparkEngine(spark, held), task, listings=read_pack_index(ledger, store, task.catalog_id))
+
+
+def _with_spool(settings: Settings, task: ProfileTask, *, processes: int, held: ExitStack) -> ProfileTask:
+    folder = held.enter_context(scratch_folder(settings, "profile")).absolute()
+    return replace(task, spool=Spool.within(folder, processes=processes))
 
 
 def _result(output: ProfileOutput) -> dict[str, Any]:
