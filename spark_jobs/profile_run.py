@@ -17,6 +17,7 @@ from spark_jobs.candidate_batches import (
     written_parts_schema,
 )
 from spark_jobs.image_listing import MARKS_PER_GROUP, marks_schema
+from spark_jobs.image_packing import pack_images
 from spark_jobs.pack_listings import LISTING_ROWS, Listing, listing_schema, read_listings, write_listing
 from spark_jobs.profile_engine import Frame, ProfileEngine, bucket_count
 from spark_jobs.profile_plan import task_count
@@ -105,7 +106,7 @@ def _packed(engine: ProfileEngine, task: workers.ProfileTask, images: Frame, *, 
         pack_rows=task.settings.pack_rows,
         pack_max_bytes=task.settings.pack_max_bytes,
     )
-    return engine.apply(engine.in_buckets(images, buckets=buckets), partial(workers.pack_images, task), packed_schema())
+    return engine.apply(engine.in_buckets(images, buckets=buckets), partial(pack_images, task), packed_schema())
 
 
 def _write_listings(engine: ProfileEngine, task: workers.ProfileTask, packed: Frame, *, count: int) -> list[Listing]:

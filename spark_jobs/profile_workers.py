@@ -8,7 +8,7 @@ import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 
@@ -23,11 +23,9 @@ from spark_jobs.candidate_batches import (
     candidate_table,
     judged_images_schema,
     judged_rows_schema,
-    packed_schema,
     written_parts_schema,
 )
 from spark_jobs.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
-from spark_jobs.image_packs import PackedImage, plan_packs, store_pack
 from spark_jobs.image_profiles import JudgedImage, profile_image
 from spark_jobs.image_spool import Spool, process_spool
 from vitrine.contracts.datasets import PartFile
@@ -37,7 +35,6 @@ from vitrine.deliveries.item_files import Split, count_rows, read_rows
 from vitrine.deliveries.item_rows import judge_rows
 from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.deliveries.row_errors import at_row, row_name, unforeseen_at
-from vitrine.errors import ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
@@ -134,40 +131,6 @@ def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBat
             for _, _, futures in waiting:
                 for future in futures.values():
                     future.cancel()
-
-
-def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
-    """New images (bucket, image_sha256, image_uri, size_bytes), in order of the first two, in; their locations out."""
-    store = executor_store(task.settings)
-    fetcher = executor_fetcher(task.settings)
-    max_bytes = task.policy.image_max_bytes
-    spool = None if task.spool is None else process_spool(task.spool)
-
-    def content(image: PackedImage) -> bytes:
-        if spool is not None and (spooled := spool.take(image.image_sha256)) is not None:
-            return spooled
-        with at_row(f"image {image.image_uri}"):
-            fetched = fetcher.fetch(image.image_uri, max_bytes=max_bytes)
-        if fetched.data is None:
-            raise ObjectCorruptError(
-                f"{image.image_uri}: was profiled and cannot be read now ({fetched.fault or 'it has grown'}); "
-                "run the profile again"
-            )
-        return fetched.data
-
-    with ThreadPoolExecutor(task.settings.fetch_threads, thread_name_prefix="pack") as pool:
-        rows = (row for batch in batches for row in batch.to_pylist())
-        for _, bucket in groupby(rows, key=lambda row: row["bucket"]):
-            images = (PackedImage(row["image_sha256"], row["size_bytes"], row["image_uri"]) for row in bucket)
-            for pack in plan_packs(images, max_bytes=task.settings.pack_max_bytes):
-                locations = store_pack(
-                    store,
-                    pack,
-                    catalog_id=task.catalog_id,
-                    rows_per_group=task.settings.pack_rows,
-                    fetch=lambda wanted: pool.map(content, wanted),
-                )
-                yield from batches_of((asdict(location) for location in locations), packed_schema())
 
 
 def write_parts(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from spark_jobs.embedding.blocks import write_block
 from spark_jobs.embedding.units import EmbeddingUnit
+from spark_jobs.lookahead import ahead
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.deliveries.row_errors import unforeseen_at
 from vitrine.encoder import Encoder
@@ -26,7 +26,6 @@ from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 PACKS_AHEAD = 1  # row groups that are fetched while one is in the encoder: each may hold tens of megabytes
 BATCHES_AHEAD = 3  # decoded batches that wait for the encoder
@@ -72,12 +71,12 @@ def embed_images(
         return checked_square(images, row, preprocessing=encoder.preprocessing, max_pixels=max_pixels)
 
     with ThreadPoolExecutor(PACKS_AHEAD) as fetchers, ThreadPoolExecutor(threads) as decoders:
-        for unit, images in _ahead(fetchers, fetch, units, limit=PACKS_AHEAD):
+        for unit, images in ahead(fetchers, fetch, units, limit=PACKS_AHEAD):
             if images is None:
                 yield unit, None
                 continue
             rows = ((images, row) for row in range(len(images.sha256s)))
-            decoded = (square for _, square in _ahead(decoders, squares, rows, limit=BATCHES_AHEAD * batch_size))
+            decoded = (square for _, square in ahead(decoders, squares, rows, limit=BATCHES_AHEAD * batch_size))
             with unforeseen_at(f"{unit.key}, row group {unit.row_group}"):
                 encoded = [
                     encoder.encode_pixels(encoder.preprocessing.normalise(np.stack(batch)))
@@ -138,25 +137,6 @@ def checked_square(
             return preprocessing.square(preprocessing.decode(content, max_pixels=max_pixels, work=ACCEPTED_WORK))
     except ImageError as error:
         raise ContractError(f"{where}: image {expected} was accepted and cannot be decoded now: {error}") from error
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], *, limit: int
-) -> Iterator[tuple[Item, Result]]:
-    """Yields (item, result) in order, with at most `limit` calls ahead of the one that is yielded."""
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
-    source = iter(items)
-    try:
-        while True:
-            for item in islice(source, limit + 1 - len(waiting)):
-                waiting.append((item, pool.submit(function, item)))
-            if not waiting:
-                return
-            item, future = waiting.popleft()
-            yield item, future.result()
-    finally:
-        for _, future in waiting:
-            future.cancel()
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
