@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ _ORIENTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 _OUT_OF_MEMORY = ("decoder error -9", "out of memory error when reading image file")  # Pillow's IMAGING_CODEC_MEMORY
+_ADDRESS = re.compile(r" ?<[^<>]* at 0x[0-9a-f]+>")
 _SAYS_ORIENTATION = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
 
 DECODERS = Decoders()
@@ -225,7 +227,9 @@ def _upright(image: Image.Image) -> Image.Image:
 def _undecodable(data: bytes, error: Exception) -> ImageError:
     if isinstance(error, MemoryError) or str(error) in _OUT_OF_MEMORY:
         return too_much_memory()
-    cause = "" if isinstance(error, KeyError) else f": {error}"  # of a KeyError, that is a name in Pillow's tables
+    # Of a KeyError, the text is a name in Pillow's tables. An address would make each run's verdict another one.
+    text = "" if isinstance(error, KeyError) else _ADDRESS.sub("", str(error)).strip()
+    cause = f": {text}" if text else ""
     return ImageError(
         f"{len(data)} bytes cannot be decoded as one of {', '.join(ALLOWED_FORMATS)}{cause}; send a whole image file",
         reason=Reason.IMAGE_UNDECODABLE,

@@ -68,10 +68,13 @@ def print_catalog(
     if release is not None and shown:
         takes_words = all(manifest.space == "encoder" for manifest in state.manifests.values())
         questions = _questions(configuration, catalog_id, takes_words=takes_words, words=words)
-        last = try_next or next_delivery(state, catalog_id, max(shown))
-        _print_next([*questions, *([last] if last else [])], console)
+        last = try_next or next_delivery(state, catalog_id, max(shown)) or _LOOK_AROUND
+        _print_next([*questions, last], console)
     console.print()
     print_logins(configuration, console)
+
+
+_LOOK_AROUND = ("see all services, and what is live in each catalog", "make status")
 
 
 def page_url(configuration: Configuration, catalog_id: str) -> str:
@@ -84,8 +87,7 @@ def page_url(configuration: Configuration, catalog_id: str) -> str:
 def next_delivery(state: CatalogState, catalog_id: str, dt: str) -> tuple[str, str] | None:
     """Returns the command that ingests the first missing day after `dt`, with what it does before it.
 
-    Its source is that day's folder beside the folder of `dt`, or else the source of `dt` itself. None if the source of
-    `dt` is not known.
+    None where there is no folder of that day beside the folder of `dt`.
     """
     source, day = state.sources.get(dt), datetime.date.fromisoformat(dt)
     if source is None:
@@ -93,10 +95,10 @@ def next_delivery(state: CatalogState, catalog_id: str, dt: str) -> tuple[str, s
     while str(day) in state.head.manifests:
         day += datetime.timedelta(days=1)
     beside = Path(source).with_name(f"dt={day}")
-    if Path(source).name == f"dt={dt}" and beside.is_dir():
-        source = str(beside)
+    if Path(source).name != f"dt={dt}" or not beside.is_dir():
+        return None
     return "ingest the next day", shlex.join(
-        ["make", "ingest", f"SOURCE={source}", f"DT={day}", f"CATALOG={catalog_id}"]
+        ["make", "ingest", f"SOURCE={beside}", f"DT={day}", f"CATALOG={catalog_id}"]
     )
 
 

@@ -38,7 +38,7 @@ class GateCheck(BaseModel):
 
     def describe(self) -> str:
         """Says in a line what was allowed and found."""
-        return f"{self.check}: {self.allowed}, found {self.found}: {'kept' if self.passed else 'BROKEN'}"
+        return f"{self.check}: {self.allowed}, found {self.found}: {'met' if self.passed else 'NOT MET'}"
 
 
 def gate_checks(outcomes: Sequence[Outcome]) -> tuple[GateCheck, ...]:

@@ -98,10 +98,7 @@ def test_the_next_delivery_is_of_the_first_day_without_one_and_from_the_folder_b
     this, beside = tmp_path / "my shop" / "dt=2026-11-02", tmp_path / "my shop" / "dt=2026-11-03"
 
     state = state_of(**{"2026-11-02": str(this)})
-    assert next_delivery(state, "shop", "2026-11-02") == (
-        "ingest the next day",
-        f"make ingest 'SOURCE={this}' DT=2026-11-03 CATALOG=shop",
-    )
+    assert next_delivery(state, "shop", "2026-11-02") is None
 
     beside.mkdir(parents=True)
     assert next_delivery(state, "shop", "2026-11-02") == (

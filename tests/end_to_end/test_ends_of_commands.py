@@ -93,7 +93,7 @@ def test_a_delivery_that_is_refused_is_told_by_its_refusal_once_and_first(
     first, *lines = str(refused.value).splitlines()
     assert first == f"catalog refused {LATER_DAY}: the delivery is refused before anything of it is embedded:"
     assert str(refused.value).count("the delivery is refused") == 1
-    assert re.search(r"max_missing_image_share: .* BROKEN", "\n".join(lines))
+    assert re.search(r"max_missing_image_share: .* NOT MET", "\n".join(lines))
     assert not re.search("::group|Traceback|Warning", str(refused.value))
     assert "failed while validating rows (task validate_items, try 1)" in "\n".join(lines)
     page = platform.configuration.layout.data_docs / "refused" / LATER_DAY / "index.html"

@@ -32,6 +32,15 @@ def reason_of(data: bytes, policy: IngestPolicy = POLICY) -> str | None:
     return None if verdict is None else str(verdict.reason)
 
 
+def test_a_verdict_on_one_file_is_the_same_each_time() -> None:
+    for data in (b"<html></html>", picture(1, file_format="JPEG")[:40], picture(2)[:50]):
+        first, again = (profile_bytes(data, policy=POLICY).verdict for _ in range(2))
+
+        assert first is not None
+        assert first == again
+        assert " at 0x" not in first.detail
+
+
 @pytest.mark.parametrize(
     ("file_format", "mode"),
     [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGBA"), ("WEBP", "RGB"), ("GIF", "P"), ("BMP", "RGB")],

@@ -55,7 +55,8 @@ def shop_rows() -> list[dict[str, Any]]:
 def folder(tmp_path: Path) -> Path:
     """A delivery of three files."""
     day, rows = tmp_path / "day", shop_rows()
-    write_images(day, {f"{number}.png": picture(number) for number in range(37)})  # 37 to 39 are missing
+    write_images(day, {f"{number}.png": picture(number) for number in range(37)})  # 38 and 39 are missing
+    write_images(day, {"37.png": b"<html></html>"})
     write_jsonl(day / "part-1.jsonl", rows[:300])
     write_jsonl(day / "part-2.jsonl", rows[300:])
     write_jsonl(day / "part-3.jsonl", ['{"item_id": "last", "image_uri": "1.png"}', "{"])

@@ -92,13 +92,13 @@ def test_too_many_missing_images_stop_the_partition_and_leave_its_quarantine_to_
     delivery_id = delivery.write(settings)
 
     with pytest.raises(
-        GateError, match=r"max_missing_image_share: at most 5.00%, found 10.00% \(2 rows\): BROKEN"
+        GateError, match=r"max_missing_image_share: at most 5.00%, found 10.00% \(2 rows\): NOT MET"
     ) as refused:
         validate_partition(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
     with pytest.raises(GateError, match="max_missing_image_share"):
         validate_partition(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
 
-    assert "max_reject_share: at most 50.00%, found 20.00% (4 rows): kept" in str(refused.value)
+    assert "max_reject_share: at most 50.00%, found 20.00% (4 rows): met" in str(refused.value)
     [key] = [key for key in object_store.list_keys(f"{catalog_id}/manifests/") if key.endswith("manifest.json")]
     manifest = read_manifest(object_store, catalog_id, DT, key.split("/")[-2])
     approval = approval_key(catalog_id, DT, manifest.manifest_id)
@@ -148,7 +148,7 @@ def test_an_empty_delivery_is_refused_for_its_rows(
 ) -> None:
     delivery_id = ProfiledDelivery(Catalog(catalog_id=catalog_id)).write(settings)
 
-    with pytest.raises(GateError, match="min_rows: at least 1 rows, found 0: BROKEN"):
+    with pytest.raises(GateError, match="min_rows: at least 1 rows, found 0: NOT MET"):
         validate_partition(settings, catalog_id=catalog_id, dt=DT, delivery_id=delivery_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from vitrine.errors import EncoderError
 IMAGE_FILE = "image.xml"
 TEXT_FILE = "text.xml"
 CONVERTED_FILES = ("image.xml", "image.bin", "text.xml", "text.bin")
+
+# While OpenVINO reads a model it sets the process's locale to "C" and back: of two that read at once, one takes the
+# other's "C" for what it found, and files are opened as ASCII ever after.
+_reading = threading.Lock()
 
 
 class OpenVinoEngine:
@@ -55,8 +60,9 @@ class OpenVinoEngine:
             properties["CACHE_DIR"] = str(cache_dir)
         self.precision: Precision = precision
         try:
-            self._image = _Tower(core.compile_model(str(folder / IMAGE_FILE), "CPU", properties))
-            self._text = _Tower(core.compile_model(str(folder / TEXT_FILE), "CPU", properties))
+            with _reading:
+                self._image = _Tower(core.compile_model(str(folder / IMAGE_FILE), "CPU", properties))
+                self._text = _Tower(core.compile_model(str(folder / TEXT_FILE), "CPU", properties))
         except RuntimeError as error:
             raise EncoderError(f"{folder}: OpenVINO cannot load the converted towers: {error}") from error
 

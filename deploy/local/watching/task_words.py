@@ -18,7 +18,7 @@ _TASKS = {
     "resolve_encoders": "choosing the encoder",
     "embed_images": "embedding pictures",
     "publish_partition": "publishing the day",
-    "trigger_build": "requesting a build",
+    "trigger_build": "seeing whether to build",
     # build_index
     "wait_for_ingest": "waiting for every day to be ingested",
     "resolve_encoder": "choosing the encoder",

@@ -14,7 +14,7 @@ from deploy.local.watching.task_logs import TaskError
 
 RUN = DagRun("shop.ingest_catalog", "manual__1", "failed", "2026-11-01", {"source": "/data/my shop"}, None)
 PAGE = "http://127.0.0.1:8080/dags/shop.ingest_catalog/runs/manual__1/tasks/validate_items"
-REFUSAL = TaskError("catalog shop 2026-11-01: the delivery is refused:\n  max_reject_share: BROKEN", is_foreseen=True)
+REFUSAL = TaskError("catalog shop 2026-11-01: the delivery is refused:\n  max_reject_share: NOT MET", is_foreseen=True)
 FAULT = TaskError("ZeroDivisionError: division by zero", is_foreseen=False, frames=("/srv/a.py:3 in divide",))
 
 
@@ -46,7 +46,7 @@ def test_a_refusal_comes_first_then_one_line_of_what_failed_then_the_way_on(layo
 
     assert told(REFUSAL, layout) == [
         "catalog shop 2026-11-01: the delivery is refused:",
-        "  max_reject_share: BROKEN",
+        "  max_reject_share: NOT MET",
         "",
         "The ingest of 2026-11-01 for catalog shop failed while validating rows (task validate_items, try 1)",
         f"  Data Docs    {page}",

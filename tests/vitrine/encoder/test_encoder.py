@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import locale
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,17 @@ def test_embeddings_are_unit_vectors_and_norms_are_kept(encoder: Encoder) -> Non
     np.testing.assert_allclose(np.linalg.norm(batch.embeddings, axis=1), 1.0, atol=1e-5)
     assert np.all(batch.norms > 0)
     assert not np.allclose(batch.norms, 1.0)
+
+
+def test_encoders_that_load_at_once_leave_the_locale_as_it_was(published: Path, tmp_path: Path) -> None:
+    before = locale.setlocale(locale.LC_ALL)
+
+    for _ in range(4):
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _: load_encoder(published, cache_dir=tmp_path), range(2)))
+        found = locale.setlocale(locale.LC_ALL)
+        locale.setlocale(locale.LC_ALL, before)  # under another one, files would be opened as ASCII ever after
+        assert found == before
 
 
 def test_openvino_and_torch_agree(encoder: Encoder, published: Path) -> None:
