@@ -1,11 +1,14 @@
-"""The environment of a platform of its own, with no folder or port of another: for drills and benchmarks."""
+"""A platform of its own, with no folder or port of another, and a day to deliver: for drills and benchmarks."""
 
 from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
-from deploy.local.layout import Layout
+from deploy.local.layout import ROOT, Layout
 from deploy.local.probes import is_port_taken
 
 _PORTS = ("VITRINE_SEARCH_PORT", "VITRINE_AIRFLOW_PORT", "VITRINE_MLFLOW_PORT", "VITRINE_S3_PORT")
@@ -24,3 +27,11 @@ def private_environment(layout: Layout, **settings: str) -> dict[str, str]:
     free = [port for port in random.SystemRandom().sample(range(10_240, 32_768), 64) if not is_port_taken(port)]
     ports = {name: str(port) for name, port in zip(_PORTS, free, strict=False)}
     return {**inherited, **ports, "VITRINE_STATE_DIR": str(layout.state_dir), **settings}
+
+
+def draw_day(folder: Path, *, dt: str, rows: int, seed: int | None = None) -> str:
+    """Draws one day of the demo catalog into a new folder; returns the folder of the day."""
+    command = [sys.executable, "-m", "examples.demo_catalog", "--out", str(folder), "--items", str(rows)]
+    command += ["--days", "1", "--start-date", dt, *([] if seed is None else ["--seed", str(seed)])]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # what goes wrong is seen
+    return str(folder / f"dt={dt}")

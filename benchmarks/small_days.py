@@ -27,7 +27,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.private_platform import private_environment
+from benchmarks.private_platform import draw_day, private_environment
 from deploy.local import lifecycle
 from deploy.local.configuration import Configuration, configure, direct_connections
 from deploy.local.layout import ROOT, Layout
@@ -98,7 +98,7 @@ def measure(layout: Layout, *, rounds: int, rows: int) -> list[Measured]:
     measured = [_command("demo", ["demo"], layout, environment)]
     for number in range(rounds):
         dt = f"2026-11-{number + 4:02d}"
-        source = _draw(layout.state_dir / f"day-{number}", dt=dt, rows=rows, seed=100 + number)
+        source = draw_day(layout.state_dir / f"day-{number}", dt=dt, rows=rows, seed=100 + number)
         words = ["ingest", "--source", source, "--dt", dt, "--catalog", _CATALOG]
         measured.append(_command(f"a day of {rows} rows", words, layout, environment))
         measured.append(_command("a day of no change", words, layout, environment))
@@ -192,14 +192,6 @@ def _ours(run: Mapping[str, Any]) -> bool:
 
 def _moment(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text)
-
-
-def _draw(folder: Path, *, dt: str, rows: int, seed: int) -> str:
-    """Draws one day of items; returns its folder."""
-    command = [sys.executable, "-m", "examples.demo_catalog", "--out", str(folder), "--items", str(rows)]
-    own = ["--days", "1", "--start-date", dt, "--seed", str(seed)]
-    subprocess.run([*command, *own], cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return str(folder / f"dt={dt}")
 
 
 def _say(line: str) -> None:

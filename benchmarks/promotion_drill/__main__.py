@@ -20,11 +20,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from benchmarks.private_platform import private_environment
+from benchmarks.private_platform import draw_day, private_environment
 from deploy.local import catalog_runs, demo, lifecycle
 from deploy.local.airflow_api import AirflowApi, AirflowError
 from deploy.local.configuration import Configuration, direct_connections
-from deploy.local.layout import ROOT, Layout
+from deploy.local.layout import Layout
 from deploy.local.summary import live_release
 from deploy.local.watching.display import display
 from deploy.local.watching.failures import explain_failure
@@ -234,11 +234,7 @@ def _step(configuration: Configuration, *words: str) -> str:
 
 def _draw(folder: Path, *, items: int) -> str:
     """Draws one day of the demo catalog, which every catalog gets, unless it is there; returns its folder."""
-    if folder.is_dir():
-        return str(folder / f"dt={DT}")
-    command = [sys.executable, "-m", "examples.demo_catalog", "--out", str(folder), "--items", str(items)]
-    subprocess.run([*command, "--days", "1", "--start-date", DT], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return str(folder / f"dt={DT}")
+    return str(folder / f"dt={DT}") if folder.is_dir() else draw_day(folder, dt=DT, rows=items)
 
 
 def _environment(layout: Layout, default: str, *, at_once: int | None = None) -> Mapping[str, str]:
