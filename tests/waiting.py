@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from vitrine.process_table import identify, thread_states
 
 Found = TypeVar("Found")
 
@@ -36,3 +40,11 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
         return True
+
+
+def suspend(pid: int) -> None:
+    """Sends SIGSTOP, and returns once it holds every thread of the process: a signal is sent before it is obeyed."""
+    os.kill(pid, signal.SIGSTOP)
+    identity = identify(pid)
+    assert identity is not None, f"process {pid} has ended"
+    wait_for(lambda: set(thread_states(identity)) == {"T"}, what=f"the suspension of process {pid}")

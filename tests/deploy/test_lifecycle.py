@@ -25,7 +25,7 @@ from deploy.local.service_states import read_states
 from deploy.local.supervisor import Record
 from serving.replica_folder import ReplicaFolder
 from tests.platform_fixture import Platform, private_environment
-from tests.waiting import wait_for
+from tests.waiting import suspend, wait_for
 from vitrine.connections import open_ledger
 from vitrine.settings import Settings
 
@@ -118,7 +118,7 @@ def test_starting_again_restarts_nothing(platform: Platform) -> None:
 def test_a_service_that_runs_and_does_not_answer_yet_is_waited_for(platform: Platform) -> None:
     layout = platform.configuration.layout
     pid = supervisor.read_records(layout)["s3"].leader.pid
-    os.kill(pid, signal.SIGSTOP)
+    suspend(pid)
     try:
         with ThreadPoolExecutor(1) as other:
             starting = other.submit(lifecycle.up, layout, {}, report=lambda _: None)
@@ -188,7 +188,7 @@ def test_a_suspended_service_does_not_count_as_running_and_goes_on_by_itself(pla
     before = supervisor.read_records(layout)
     continued = read_history(layout, "s3").continued
     with wish.alone(layout, report=lambda _: None):
-        os.kill(before["s3"].leader.pid, signal.SIGSTOP)
+        suspend(before["s3"].leader.pid)
         suspended = read_states(layout, {})
 
     wait_for(lambda: read_history(layout, "s3").continued > continued, what="the service going on", timeout_s=300)

@@ -24,6 +24,7 @@ from deploy.local.records import Record, write_record
 from deploy.local.service_states import PlatformState, ServiceState, read_states
 from serving.replica_folder import AgentReport, ReplicaFolder
 from tests.platform_fixture import private_environment
+from tests.waiting import suspend
 from vitrine.ledger import LivePointer
 
 READY = ServiceState(
@@ -169,8 +170,8 @@ def test_a_service_of_which_a_signal_holds_a_child_is_suspended_though_it_answer
     write_record(configuration.layout, record)
     monkeypatch.setattr(services, "answers_http", lambda *_, **__: True)
 
-    os.kill(child, signal.SIGSTOP)
     try:
+        suspend(child)
         (found,) = (state for state in read_states(configuration.layout, {}).services if state.name == "s3")
     finally:
         os.kill(child, signal.SIGKILL)

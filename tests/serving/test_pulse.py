@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from serving import pulse
-from serving.pulse import ANSWERING, LOADING, LOOK_S, AnswerWatch, HangWatch, last_pulse, start_pulse
+from serving.pulse import ANSWERING, LOADING, LOOK_S, AnswerWatch, HangWatch, has_work, last_pulse, start_pulse
 from serving.readiness import read_readiness
 from serving.replica_folder import ReplicaFolder, WorkerReport
-from tests.waiting import wait_for
+from tests.waiting import suspend, wait_for
 from vitrine.process_table import ProcessIdentity, identify
 
 DEADLOCKED = "import threading; lock = threading.Lock(); lock.acquire(); print('here', flush=True); lock.acquire()"
@@ -43,6 +43,9 @@ def _start(started: list[subprocess.Popen[str]], code: str) -> ProcessIdentity:
     process.stdout.readline()
     found = identify(process.pid)
     assert found is not None
+    if code == DEADLOCKED:
+        # It says that it is here a moment before it takes the lock that never comes.
+        wait_for(lambda: not has_work(found), what="the deadlock")
     return found
 
 
@@ -135,8 +138,7 @@ def test_a_stopped_worker_hangs_after_a_second_and_one_that_goes_on_before_that_
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     identity = _start(started, BUSY)
-    os.kill(identity.pid, signal.SIGSTOP)
-    wait_for(lambda: _looks(tmp_path / "0.pulse", identity, count=1), what="the stop")
+    suspend(identity.pid)
     watch = HangWatch(tmp_path / "0.pulse")
 
     before = [watch.look(identity) for _ in range(4)]

@@ -20,7 +20,7 @@ from deploy.local.keeping.watch import KEEPER, Watch
 from deploy.local.layout import Layout
 from deploy.local.processes import identify
 from deploy.local.records import Record, write_record
-from tests.waiting import wait_for
+from tests.waiting import suspend, wait_for
 from vitrine.crash_loops import Limits
 
 
@@ -97,14 +97,12 @@ def test_starts_that_fail_are_further_and_further_apart_and_then_no_more(
 
 def test_a_keeper_that_is_suspended_twice_is_given_two_looks_each_time(kept: Kept) -> None:
     looking = Watch(kept.layout)
-    kept.process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: processes.suspended([kept.record.leader]), what="the suspension")
+    suspend(kept.process.pid)
     looking.round()
     kept.process.send_signal(signal.SIGCONT)  # somebody else's
     wait_for(lambda: not processes.suspended([kept.record.leader]), what="its going on")
     looking.round()
-    kept.process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: processes.suspended([kept.record.leader]), what="the second suspension")
+    suspend(kept.process.pid)
 
     looking.round()
     at_the_first_look = read_history(kept.layout, KEEPER).continued

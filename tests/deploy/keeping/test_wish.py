@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from deploy.local.records import Record, write_record
 from deploy.local.service_states import PlatformState
 from deploy.local.summary import advice
 from tests.platform_fixture import private_environment
-from tests.waiting import is_gone, wait_for
+from tests.waiting import is_gone, suspend, wait_for
 
 HOLD = """
 import sys
@@ -62,13 +61,6 @@ def holder(how: str, layout: Layout, holding: list[subprocess.Popen[str]]) -> su
     return process
 
 
-def suspend(process: subprocess.Popen[str]) -> None:
-    process.send_signal(signal.SIGSTOP)
-    identity = processes.identify(process.pid)
-    assert identity is not None
-    wait_for(lambda: processes.suspended([identity]), what="the suspension")
-
-
 def test_a_command_is_named_while_it_is_its_turn_and_no_longer(layout: Layout) -> None:
     with wish.alone(layout, print):
         during = wish.whose_turn(layout)
@@ -81,7 +73,7 @@ def test_a_suspended_command_is_named_with_what_lets_it_go_on(
     layout: Layout, hold: list[subprocess.Popen[str]]
 ) -> None:
     process = holder("alone", layout, hold)
-    suspend(process)
+    suspend(process.pid)
 
     turn = wish.whose_turn(layout)
     with wish.beside_others(layout) as may:
@@ -111,7 +103,7 @@ def test_going_down_resumes_a_keeper_that_is_suspended_in_the_middle_of_a_restar
     leader = processes.identify(keeper.pid)
     assert leader is not None
     write_record(layout, Record("keeper", leader, specification="", started_at=0.0, stop_signal=15, port=None))
-    suspend(keeper)
+    suspend(keeper.pid)
     assert keeper.stdin is not None
     keeper.stdin.close()  # its restart ends as soon as it goes on
     keeper.stdin = None
