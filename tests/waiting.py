@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from vitrine.process_table import identify, thread_states
@@ -36,10 +35,7 @@ def wait_for(look: Callable[[], Found | None], *, what: str, timeout_s: float = 
 
 def is_gone(pid: int) -> bool:
     """Tells whether a process has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    return identify(pid) is None
 
 
 def suspend(pid: int) -> None:

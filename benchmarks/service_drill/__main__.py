@@ -10,18 +10,17 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.private_platform import private_environment
+from benchmarks.private_platform import draw_day, private_environment
 from benchmarks.service_drill import report
 from benchmarks.service_drill.trials import Trial, run_trial, targets
 from deploy.local import catalog_runs, demo, lifecycle
 from deploy.local.configuration import Configuration
-from deploy.local.layout import ROOT, Layout
+from deploy.local.layout import Layout
 from deploy.local.light_load import fetch_queries
 from vitrine.catalogs import Catalog
 
@@ -62,22 +61,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _make_live(configuration: Configuration, folder: Path, *, items: int) -> list[dict[str, object]]:
-    drawing = [
-        sys.executable,
-        "-m",
-        "examples.demo_catalog",
-        "--out",
-        str(folder),
-        "--items",
-        str(items),
-        "--days",
-        "1",
-    ]
-    subprocess.run(drawing, cwd=ROOT, check=True, capture_output=True)
+    source = draw_day(folder, dt=DAY, rows=items)
     demo.register_encoder(configuration, _say)
     # Shares of a few faults among few rows are large.
     catalog = Catalog.model_validate({"catalog_id": CATALOG_ID, "quality": dict.fromkeys(_SHARES, 0.5)})
-    catalog_runs.ingest(configuration, catalog, sources={DAY: str(folder / f"dt={DAY}")}, report=_say)
+    catalog_runs.ingest(configuration, catalog, sources={DAY: source}, report=_say)
     queries = fetch_queries(configuration.search_url, CATALOG_ID)
     return [{"catalog": CATALOG_ID, "top_k": 10, **query} for query in queries]
 
