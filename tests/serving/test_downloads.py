@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from replica_process import ReplicaProcess
-from slow_store import SlowStore
 from tiny_release import publish_tiny_release
 
 from serving.downloads import Downloads
 from serving.release_cache import ReleaseCache
+from tests.slow_store import SlowStore
 from tests.waiting import is_gone, wait_for
 from vitrine.ledger import Ledger
 from vitrine.releases.control import promote

@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert
+from sqlalchemy import delete
 
 from spark_jobs.deliveries import record_delivery
 from spark_jobs.profiling import run_profile_job
 from tests.evidence import tails
+from tests.slow_store import SlowStore
 from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
 from tests.waiting import wait_for
 from vitrine.ingest_policy import IngestPolicy, profile_key
@@ -33,6 +33,15 @@ def settings(either_way: Settings) -> Settings:
     return either_way
 
 
+@pytest.fixture
+def slow_store(s3_server: dict[str, str]) -> Iterator[SlowStore]:
+    """The store, but the answer to a part that is written takes longer than any test."""
+    store = SlowStore(s3_server["endpoint_url"], bytes_per_s=1.0)
+    store.slow_for = "/part-"
+    yield store
+    store.close()
+
+
 def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
     settings: Settings,
     ledger: Ledger,
@@ -40,6 +49,7 @@ def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
     catalog_id: str,
     tmp_path: Path,
     local_spark: None,
+    slow_store: SlowStore,
 ) -> None:
     catalog = declare(settings, catalog_id)
     settings = settings.model_copy(update={"pack_rows": 16})
@@ -48,10 +58,12 @@ def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
     )
     key = profile_key(catalog_id, delivery_id, IngestPolicy.of(catalog, settings))
 
-    with _held(ledger, key), _started(settings, catalog_id, delivery_id, tmp_path / "log") as driver:
-        _wait_for_a_pack(object_store, catalog_id, driver, tmp_path / "log")
+    behind = settings.model_copy(update={"s3_endpoint_url": slow_store.url})
+    with _started(behind, catalog_id, delivery_id, tmp_path / "log") as driver:
+        _wait_for_a_part(slow_store, driver, tmp_path / "log")
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
+    assert any(object_store.list_keys(f"{catalog_id}/images/"))
     assert list((tmp_path / "tmp").iterdir()) == []
     left = sorted(path.name.split("-")[0] for path in (settings.state_dir / "scratch").iterdir())
     assert left == (["profile"] if settings.spark_in_process_rows else ["profile", "spark"])
@@ -69,17 +81,6 @@ def test_a_profile_whose_driver_was_killed_ends_in_the_same_parts(
     assert list(object_store.list_keys(f"{catalog_id}/images/")) == packs
 
 
-@contextmanager
-def _held(ledger: Ledger, key: str) -> Iterator[None]:
-    """Keeps jobs from their commit until the block ends: an attempt is there that neither commits nor gives up."""
-    with ledger.database.engine.connect() as connection:
-        connection.execute(
-            insert(tables.committed_attempts).values(scope="profile", key=key, attempt_id="held", result={})
-        )
-        yield
-        connection.rollback()
-
-
 def _started(settings: Settings, catalog_id: str, delivery_id: str, log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "spark_jobs", "profile", "--catalog", catalog_id, "--dt", DT]
     temporary = log.with_name("tmp")
@@ -95,11 +96,11 @@ def _started(settings: Settings, catalog_id: str, delivery_id: str, log: Path) -
     )
 
 
-def _wait_for_a_pack(object_store: ObjectStore, catalog_id: str, driver: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until the job has written its first pack: rows are judged, and no part is written yet."""
+def _wait_for_a_part(slow_store: SlowStore, driver: subprocess.Popen[bytes], log: Path) -> None:
+    """Waits until the job writes its first part, which the store does not answer: all packs are written by then."""
 
-    def is_there() -> bool:
-        assert driver.poll() is None, f"the job ended with {driver.returncode} before its first pack\n{tails([log])}"
-        return any(object_store.list_keys(f"{catalog_id}/images/"))
+    def is_asked_for() -> bool:
+        assert driver.poll() is None, f"the job ended with {driver.returncode} before its first part\n{tails([log])}"
+        return slow_store.asked.is_set()
 
-    wait_for(is_there, what="a pack")
+    wait_for(is_asked_for, what="a part")
