@@ -71,9 +71,9 @@ def stat_fields(path: Path) -> list[str]:
     Raises:
         OSError: the process, or the thread, is gone.
     """
-    text = path.read_text()
-    # The name in brackets may hold blanks and brackets; fields count from the last one.
-    return text[text.rindex(")") + 2 :].split()
+    # The name in brackets may hold blanks, brackets and bytes of any kind; fields count from the last bracket.
+    line = path.read_bytes()
+    return line[line.rindex(b")") + 2 :].decode("ascii").split()
 
 
 def send(identity: ProcessIdentity, number: signal.Signals) -> None:

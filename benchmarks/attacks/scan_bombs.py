@@ -31,6 +31,7 @@ from vitrine.errors import ImageError
 from vitrine.image_decoding import WorkLimit, decode_image
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.picture_work.jpeg import SCAN_S
+from vitrine.process_table import stat_fields
 from vitrine.settings import Settings
 
 QUERY_S, ROW_S = 2.0, 10.0
@@ -157,7 +158,7 @@ def _cpu_s() -> float:
         total += usage.ru_utime + usage.ru_stime
     for children in Path("/proc/self/task").glob("*/children"):
         for pid in children.read_text().split():
-            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            fields = stat_fields(Path(f"/proc/{pid}/stat"))
             total += (int(fields[11]) + int(fields[12])) / _TICKS
     return total
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.index_comparison.systems import ROOT, System
 from benchmarks.index_comparison.worker import anonymous_bytes
+from vitrine.process_table import stat_fields
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SAMPLED_EVERY_S = 0.02
@@ -167,8 +168,7 @@ def _children(pid: int) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # a process that ended
-            after_name = path.read_text().rpartition(")")[2].split()
-            if int(after_name[1]) == pid:
+            if int(stat_fields(path)[1]) == pid:
                 found.append(int(path.parent.name))
     return found
 
@@ -188,10 +188,10 @@ def wait_until_ready(process: SystemProcess, *, limit_s: float = 120.0) -> int:
 def _cpu_seconds(pid: int) -> float:
     """Returns the CPU seconds of a process, threads included."""
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = stat_fields(Path(f"/proc/{pid}/stat"))
     except OSError:  # it ended: its pipe says so
         return 0.0
-    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def mapped_bytes(pid: int, folder: Path) -> int:

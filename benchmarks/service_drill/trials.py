@@ -15,6 +15,7 @@ from deploy.local import lifecycle, processes, services, supervisor
 from deploy.local.configuration import Configuration
 from deploy.local.probes import answers_http
 from deploy.local.services import Service
+from vitrine.process_table import stat_fields
 
 SUSPENDED_S = 20.0
 # The seconds to health and the failed searches that are allowed.
@@ -241,6 +242,6 @@ def _command(identity: processes.ProcessIdentity) -> str:
 
 def _state(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return stat_fields(Path(f"/proc/{pid}/stat"))[0]
     except OSError:
         return ""

@@ -25,8 +25,9 @@ from vitrine.process_table import (
 
 # Not VITRINE_*: it is not a setting, and it must never stand in the env file that people source.
 MARK = "_VITRINE_PLATFORM"
-# include/linux/sched.h; `flags` and `signal` are fields 9 and 31 of proc_pid_stat(5).
+# include/linux/sched.h; `flags` is field 9 of proc_pid_stat(5).
 _PF_EXITING = 0x4
+_SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,7 +36,7 @@ class ProcessRow:
     """One line of the process table.
 
     Attributes:
-        is_dying: it is on its way out, or SIGKILL waits for it.
+        is_exiting: the kernel takes it apart.
         is_suspended: a signal (SIGSTOP) holds it; a process that a debugger holds is not counted.
         cpu_s: CPU seconds that it has used, without its children.
     """
@@ -44,7 +45,7 @@ class ProcessRow:
     parent: int
     session: int
     is_zombie: bool
-    is_dying: bool
+    is_exiting: bool
     is_suspended: bool
     cpu_s: float
 
@@ -54,8 +55,10 @@ def is_dying(identity: ProcessIdentity) -> bool:
 
     A killed process stays in the table until it was scheduled once more, which takes a while on a busy machine.
     """
+    # In this order: a process whose pid passes to another between the two reads is found to be gone.
+    is_killed = _is_killed(identity.pid)
     row = _read_row(identity.pid, boot_id())
-    return row is None or row.is_zombie or row.identity != identity or row.is_dying
+    return is_killed or row is None or row.is_zombie or row.identity != identity or row.is_exiting
 
 
 def suspended(identities: Iterable[ProcessIdentity]) -> set[ProcessIdentity]:
@@ -91,8 +94,8 @@ def wants_to_work(identities: Iterable[ProcessIdentity]) -> bool:
     for identity in identities:
         for path in Path(f"/proc/{identity.pid}/task").glob("*/stat"):
             try:
-                state = path.read_text().rpartition(")")[2].split()[0]
-            except (OSError, IndexError):  # the thread has ended
+                state = stat_fields(path)[0]
+            except OSError:  # the thread has ended
                 continue
             if state in "RD":
                 return True
@@ -218,17 +221,30 @@ def _read_row(pid: int, boot: str) -> ProcessRow | None:
     except OSError:
         return None
     state, parent, session, started = fields[0], int(fields[1]), int(fields[3]), fields[19]
-    is_dying = bool(int(fields[6]) & _PF_EXITING or int(fields[28]) & 1 << (signal.SIGKILL - 1))
     identity = ProcessIdentity(pid, f"{boot}:{started}")
     return ProcessRow(
         identity,
         parent,
         session,
         is_zombie=state in "ZX",
-        is_dying=is_dying,
+        is_exiting=bool(int(fields[6]) & _PF_EXITING),
         is_suspended=state == "T",
         cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
     )
+
+
+def _is_killed(pid: int) -> bool:
+    """Tells whether SIGKILL waits for a process, from the moment it was sent until nothing is left of the process.
+
+    A thread that begins to die takes SIGKILL off its own queue (`SigPnd`, field 31 of proc_pid_stat(5)) some time
+    before it is marked as exiting; on the queue of the whole process (`ShdPnd`) the signal stays to the end.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_bytes().split(b"\n")
+    except OSError:
+        return False
+    queues = (int(line.split()[1], 16) for line in lines if line.startswith((b"SigPnd:", b"ShdPnd:")))
+    return any(queue & _SIGKILL_BIT for queue in queues)
 
 
 def _has_mark(pid: int, mark: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -70,6 +71,44 @@ def test_a_killed_process_is_dying_from_the_moment_it_was_killed(spawn: Spawn, t
         process.kill()
 
         assert (before, processes.is_dying(identity)) == (False, True)
+
+
+def test_a_killed_process_is_dying_while_it_shows_neither_the_signal_nor_that_it_exits(spawn: Spawn) -> None:
+    process = spawn()
+    identity = alive(process.pid)
+    # include/uapi/linux/ptrace.h; a killed process halts where it begins to exit, and holds there.
+    libc, seize, detach, at_exit = ctypes.CDLL(None, use_errno=True), 0x4206, 17, 0x40
+    if libc.ptrace(seize, process.pid, None, ctypes.c_void_p(at_exit)):
+        pytest.skip(f"this machine lets nobody trace a process: {os.strerror(ctypes.get_errno())}")
+    before = processes.is_dying(identity)
+
+    process.kill()
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    held = processes.is_dying(identity)
+    libc.ptrace(detach, process.pid, None, None)
+
+    assert os.WIFSTOPPED(status)
+    assert (before, held) == (False, True)
+    assert process.wait(timeout=300) == -signal.SIGKILL
+
+
+def test_a_process_may_bear_a_name_of_any_bytes(spawn: Spawn, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    name = "bytes([0xE2, 0x82, 0x29, 0x20, 0x53, 0x0A, 0xFF])"  # half a character, bracket, blank, line break
+    set_name = 15  # include/uapi/linux/prctl.h
+    spawn(
+        f"import ctypes, time; ctypes.CDLL(None).prctl({set_name}, {name}, 0, 0, 0)\n"
+        f"open({str(ready)!r}, 'w').write('yes'); time.sleep(300)",
+        mark="mark-of-this-test",
+    )
+    wait_for_file(ready)
+
+    (found,) = processes.find_ours([], mark="mark-of-this-test", state_dir=tmp_path / "elsewhere")
+
+    assert processes.tree_of(found) == {found}
+    assert not processes.is_dying(found)
+    processes.send([found], signal.SIGKILL)
+    assert processes.is_dying(found)
 
 
 def test_a_signal_to_a_process_that_ended_does_not_reach_its_successor(spawn: Spawn, tmp_path: Path) -> None:

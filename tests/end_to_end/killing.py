@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from deploy.local import supervisor
 from tests.platform_fixture import Platform
 from tests.waiting import is_gone, wait_for
+from vitrine.process_table import stat_fields
 from vitrine.whole_files import replace_file
 
 _TASK = re.compile(r"^airflow worker -- [0-9a-f-]{36}$")
@@ -101,6 +102,6 @@ def _above(pid: int) -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        return int(stat_fields(Path(f"/proc/{pid}/stat"))[1])
     except OSError:
         return 0

@@ -23,6 +23,7 @@ from tests.spark_jobs.embedding_runs import held_unit, many_units, running_drive
 from tests.spark_jobs.spark_stranger import command_lines, reaches, stranger
 from vitrine.encoder import Encoder
 from vitrine.ledger import Ledger
+from vitrine.process_table import stat_fields
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -46,7 +47,7 @@ class Cluster:
             if not folder.name.isdigit():
                 continue
             try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                parent = int(stat_fields(folder / "stat")[1])
                 command = (folder / "cmdline").read_bytes()
             except OSError:  # it ended meanwhile
                 continue
