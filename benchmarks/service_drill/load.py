@@ -22,10 +22,12 @@ class Load:
     """What became of the requests; its threads append while the load lasts.
 
     Attributes:
+        begun: were sent, or are about to be.
         answered: with 200.
         failures: what went wrong, a line for each other request.
     """
 
+    begun: int = 0
     answered: int = 0
     failures: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,6 +67,8 @@ def steady_load(url: str, bodies: Sequence[dict[str, Any]], *, timeout_s: float 
 
 
 def _send(client: httpx.Client, body: dict[str, Any], load: Load) -> None:
+    with load.lock:
+        load.begun += 1
     try:
         answer = client.post("/v1/search", json=body)
         failure = None if answer.status_code == httpx.codes.OK else f"{answer.status_code}: {answer.text[:120]}"

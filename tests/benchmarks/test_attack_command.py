@@ -11,16 +11,16 @@ from benchmarks.attacks import __main__ as command
 
 
 @pytest.mark.parametrize(
-    ("body", "outcome", "summary"),
+    ("body", "max_seconds", "outcome", "summary"),
     [
-        ("print('tried: 10 sent, 0 failed')\n    return 0", "held", "10 sent, 0 failed"),
-        ("print('tried: 10 sent, 3 failed')\n    return 1", "FAILED", "10 sent, 3 failed"),
-        ("import os\n    os.abort()", "ENDED BY -6", "said nothing"),
-        ("import time\n    print('waiting', flush=True)\n    time.sleep(600)", "ENDED BY -9", "waiting"),
+        ("print('tried: 10 sent, 0 failed')\n    return 0", 600.0, "held", "10 sent, 0 failed"),
+        ("print('tried: 10 sent, 3 failed')\n    return 1", 600.0, "FAILED", "10 sent, 3 failed"),
+        ("import os\n    os.abort()", 600.0, "ENDED BY -6", "said nothing"),
+        ("import time\n    print('waiting', flush=True)\n    time.sleep(600)", 6.0, "ENDED BY -9", "waiting"),
     ],
 )
 def test_an_attack_that_fails_crashes_or_never_ends_is_told_from_one_that_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, outcome: str, summary: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, max_seconds: float, outcome: str, summary: str
 ) -> None:
     package = tmp_path / "benchmarks" / "attacks"
     package.mkdir(parents=True)
@@ -28,7 +28,7 @@ def test_an_attack_that_fails_crashes_or_never_ends_is_told_from_one_that_held(
     monkeypatch.setattr(command, "ROOT", tmp_path)  # where the process of an attack starts
     monkeypatch.delenv("PYTHONPATH", raising=False)
 
-    ran = command.run_attack("tried", max_seconds=3.0)
+    ran = command.run_attack("tried", max_seconds=max_seconds)
 
     assert (ran.outcome, ran.summary) == (outcome, summary)
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from deploy.local.services import Service
 from deploy.local.supervisor import ServiceError
 from tests.deploy.test_processes import alive, wait_for_file
 from tests.platform_fixture import private_environment
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -111,8 +112,19 @@ def test_a_service_that_never_answers_is_reported_with_its_time_limit(configurat
         supervisor.wait_until_ready(silent, record, configuration.layout)
 
 
+def begun(tried: Service, configuration: Configuration) -> supervisor.Record:
+    """Starts a service, and returns once its program runs: only then does its environment show its mark."""
+    record = supervisor.start(tried, configuration)
+    wait_for_program(record.leader, tried.command)
+    return record
+
+
+def wait_for_program(identity: processes.ProcessIdentity, command: Sequence[str]) -> None:
+    wait_for(lambda: processes.command_of(identity) == tuple(command), what=f"{command[0]} as process {identity.pid}")
+
+
 def test_what_carries_the_mark_without_a_record_is_ended_too(configuration: Configuration) -> None:
-    record = supervisor.start(service("import time; time.sleep(300)"), configuration)
+    record = begun(service("import time; time.sleep(300)"), configuration)
     (configuration.layout.records / "tried.json").unlink()
 
     ended = supervisor.stop_strays(configuration.layout, configuration.credentials.mark)
@@ -126,7 +138,7 @@ def test_a_record_that_cannot_be_read_is_none_and_its_service_is_found_by_its_ma
     configuration: Configuration, text: str
 ) -> None:
     layout = configuration.layout
-    record = supervisor.start(service("import time; time.sleep(300)"), configuration)
+    record = begun(service("import time; time.sleep(300)"), configuration)
     (layout.records / "tried.json").write_text(text)
 
     reported: list[str] = []
@@ -140,7 +152,7 @@ def test_a_record_that_cannot_be_read_is_none_and_its_service_is_found_by_its_ma
 
 
 def test_going_down_removes_a_record_that_cannot_be_read(configuration: Configuration) -> None:
-    record = supervisor.start(service("import time; time.sleep(300)"), configuration)
+    record = begun(service("import time; time.sleep(300)"), configuration)
     (configuration.layout.records / "tried.json").write_text("")
     reported: list[str] = []
 
@@ -219,7 +231,9 @@ def test_no_service_but_airflow_holds_airflows_secrets_and_the_servers_hold_no_s
 
 
 def test_what_a_killed_command_had_started_is_found_by_its_mark(configuration: Configuration) -> None:
-    child = subprocess.Popen(["sleep", "300"], env=configuration.service_environment(), start_new_session=True)
+    command = ["sleep", "300"]
+    child = subprocess.Popen(command, env=configuration.service_environment(), start_new_session=True)
+    wait_for_program(alive(child.pid), command)
 
     ended = supervisor.stop_strays(configuration.layout, configuration.credentials.mark)
 

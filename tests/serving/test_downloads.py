@@ -23,7 +23,7 @@ from vitrine.storage import ObjectStore
 @pytest.fixture
 def slow_store(s3_server: dict[str, str]) -> Iterator[SlowStore]:
     """A store that can be slow."""
-    store = SlowStore(s3_server["endpoint_url"], bytes_per_s=100_000)
+    store = SlowStore(s3_server["endpoint_url"], bytes_per_s=10_000)
     yield store
     store.close()
 
@@ -62,7 +62,7 @@ def test_a_withdrawn_download_stops_and_leaves_nothing_that_is_taken_for_whole(
     key = ("slow", tiny.release_id)
     cache = ReleaseCache(tmp_path)
     downloads = Downloads(cache, slowed)
-    slow_store.slow_for = "index.faiss"
+    slow_store.slow_for, slow_store.bytes_per_s = "index.faiss", 100_000  # it stops at the next piece that it wrote
     downloads.advance(key, None)
     assert slow_store.asked.wait(600)
 

@@ -9,6 +9,7 @@ import pytest
 
 from serving.listening import borrow, is_loopback, lend, listen, listens_on
 from tests.free_ports import free_port
+from tests.waiting import wait_for
 from vitrine.errors import SettingsError
 
 
@@ -20,8 +21,7 @@ def test_a_connection_that_waits_is_answered_by_who_borrowed_the_socket(tmp_path
     lend(listening, folder / "0.sock")
     client = socket.create_connection(("127.0.0.1", port))
 
-    borrowed = borrow(folder / "0.sock")
-    assert borrowed is not None
+    borrowed = wait_for(lambda: borrow(folder / "0.sock"), what="the socket that is lent")
     listening.close()
     borrowed.setblocking(True)
     accepted, _ = borrowed.accept()

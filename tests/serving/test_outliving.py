@@ -19,7 +19,7 @@ from shop_window import ShopWindow
 from benchmarks.serving_load import Load, run_load
 from serving.replica_folder import ReplicaFolder
 from serving.worker import PLACE_TAKEN
-from tests.waiting import is_gone, wait_for
+from tests.waiting import is_gone, suspend, wait_for
 from vitrine.process_table import ProcessIdentity
 
 MOST_SECONDS = 600.0
@@ -96,6 +96,7 @@ def test_a_worker_that_died_together_with_its_agent_is_started_by_the_next_one(
     before = shop_replica.workers()
 
     with _load(shop, shop_replica) as load:
+        suspend(shop_replica.pid)  # or it starts another before it is killed itself
         os.kill(before[0].pid, signal.SIGKILL)
         shop_replica.kill_agent()
         wait_for(lambda: is_gone(before[0].pid), what="the end of the worker")
@@ -117,10 +118,12 @@ def test_a_stopped_worker_is_seen_and_replaced_at_the_cost_of_what_it_had_accept
     before = shop_replica.workers()
 
     with _load(shop, shop_replica) as load:
-        os.kill(before[1].pid, signal.SIGSTOP)
+        suspend(shop_replica.pid)  # or it ends the worker before it is seen to be stopped
+        suspend(before[1].pid)
         seen = wait_for(
             lambda: [said for said in _reasons(shop_replica) if "worker 1" in said], what="a worker that is stopped"
         )
+        os.kill(shop_replica.pid, signal.SIGCONT)
         wait_for(lambda: is_gone(before[1].pid), what="the end of the stopped worker")
         shop_replica.wait_ready()
 

@@ -32,6 +32,7 @@ def docs(settings: Settings, object_store: ObjectStore, catalog_id: str) -> Path
 def page(browser: Browser) -> Iterator[Page]:
     """A page as wide as a desk's; whatever it asks for but a file, and an error in its console, fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    context.set_default_timeout(300_000)
     page = context.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -64,6 +65,7 @@ def test_pages_are_dark_where_the_reader_prefers_it(docs: Path, page: Page) -> N
 def test_the_first_page_leads_to_what_failed_and_back(docs: Path, page: Page) -> None:
     page.goto((docs / "index.html").as_uri())
     page.locator("#suites").get_by_role("link", name="images_suite").click()
+    page.wait_for_url("**/images_suite.html")
     rows = page.locator(".ge-section tbody tr:visible")
     everything = rows.count()
 
@@ -74,7 +76,7 @@ def test_the_first_page_leads_to_what_failed_and_back(docs: Path, page: Page) ->
     assert failed.count() > 0
     assert page.locator("td .fa-check-circle:visible").count() == 0
     page.get_by_role("link", name="The day").click()
-    assert page.url == (docs / "index.html").as_uri()
+    page.wait_for_url((docs / "index.html").as_uri())
 
 
 def test_more_about_a_run_opens_without_a_script(docs: Path, page: Page) -> None:

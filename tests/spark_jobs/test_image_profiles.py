@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import resource
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -111,13 +110,12 @@ def test_limits_belong_to_the_policy() -> None:
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(side: int) -> None:
     bomb = _png_bomb(side)
     decoded = []
-    memory, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     judged = profile_bytes(bomb, policy=POLICY, decode=lambda *arguments, **options: decoded.append(arguments))
 
     assert judged.verdict is not None and judged.verdict.reason == "image_too_many_pixels"
     assert decoded == []
-    assert time.process_time() - began < 0.2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 20_000  # KB
 
 

@@ -15,7 +15,7 @@ class Patience:
         busy_s: without an answer, though it uses the CPU; one that was never ready may go on, since it would begin
             again: a long recovery of a database, the files of a large release.
         least_questions: that were left unanswered; a keeper that gets no CPU itself asks few.
-        idle_share: of one CPU, below which a process does no work.
+        idle_share: of one CPU, below which a process does no work: it takes less than this share of `idle_s`.
     """
 
     suspended_s: float = 2.0
@@ -26,15 +26,16 @@ class Patience:
 
 
 class Silence:
-    """How long one service has not answered, and whether it worked meanwhile."""
+    """How long one service has not answered, and since when it has done nothing."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._questions = 0
         self._since = 0.0
         self._cpu_s = 0.0
+        self._idle_since = 0.0
+        self._idle_questions = 0
         self._worked_s = 0.0
-        self._has_worked = False
 
     def answered(self) -> None:
         """Ends the silence."""
@@ -52,18 +53,22 @@ class Silence:
             wants_to_work: whether one of them is at work now, or waits for a CPU or a disk.
             was_ready: whether the service has answered since its start.
         """
+        patience = self._patience
         if self._questions == 0:
-            self._since, self._cpu_s, self._worked_s, self._has_worked = now, cpu_s, 0.0, False
+            self._since, self._cpu_s = now, cpu_s
+            self._be_idle_from(now)
         self._questions += 1
+        self._idle_questions += 1
         self._worked_s += abs(cpu_s - self._cpu_s)
         self._cpu_s = cpu_s
-        self._has_worked = self._has_worked or wants_to_work
-        silent_s = now - self._since
-        if self._questions < self._patience.least_questions:
-            return None
-        if was_ready and silent_s >= self._patience.busy_s:
+        if wants_to_work or self._worked_s >= patience.idle_share * patience.idle_s:
+            self._be_idle_from(now)
+        silent_s, idle_s = now - self._since, now - self._idle_since
+        if was_ready and silent_s >= patience.busy_s and self._questions >= patience.least_questions:
             return f"did not answer for {silent_s:.0f} s"
-        is_idle = not self._has_worked and self._worked_s < self._patience.idle_share * silent_s
-        if is_idle and silent_s >= self._patience.idle_s:
-            return f"did not answer for {silent_s:.0f} s and did nothing meanwhile"
+        if idle_s >= patience.idle_s and self._idle_questions >= patience.least_questions:
+            return f"did not answer for {silent_s:.0f} s and did nothing for the last {idle_s:.0f} s"
         return None
+
+    def _be_idle_from(self, now: float) -> None:
+        self._idle_since, self._idle_questions, self._worked_s = now, 0, 0.0

@@ -213,7 +213,7 @@ def test_a_service_whose_child_is_suspended_is_told_to_go_on(
 
 
 def test_a_service_that_hangs_is_ended_and_started_again(configuration: Configuration, keep: RunKeeper) -> None:
-    port = free_port()
+    port, has_answered = free_port(), threading.Event()
     code = (
         "import socket, time\n"
         "s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
@@ -224,12 +224,15 @@ def test_a_service_that_hangs_is_ended_and_started_again(configuration: Configur
 
     def answers(_: float) -> bool:
         with socket.socket() as asking:
-            asking.settimeout(0.2)
+            asking.settimeout(0.2 if has_answered.is_set() else 300.0)  # it says yes once, however late
             try:
                 asking.connect(("127.0.0.1", port))
-                return asking.recv(3) == b"yes"
+                said = asking.recv(3)
             except OSError:
                 return False
+        if said == b"yes":
+            has_answered.set()
+        return said == b"yes"
 
     hanging = service("hanging", code, is_ready=answers)
     before = supervisor.start(hanging, configuration)
@@ -268,7 +271,14 @@ def test_of_a_hanging_leader_whose_survivors_are_adopted_only_the_leader_is_ende
 
 def test_a_crash_loop_stops_with_its_reason(configuration: Configuration, keep: RunKeeper, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
-    code = f"open({str(starts)!r}, 'a').write('x'); print('no such index: shoes', flush=True); raise SystemExit(3)"
+    record = configuration.layout.records / "looping.json"
+    code = (
+        "import json, os, pathlib, time\n"
+        f"record = pathlib.Path({str(record)!r})\n"
+        # What ends before it was recorded has not started, and is told otherwise.
+        "while json.loads(record.read_text())['leader']['pid'] != os.getpid(): time.sleep(0.01)\n"
+        f"open({str(starts)!r}, 'a').write('x'); print('no such index: shoes', flush=True); raise SystemExit(3)"
+    )
     looping = service("looping", code, is_ready=lambda _: False)
     keep(looping)
     supervisor.start(service("looping", WAIT), configuration)
@@ -475,9 +485,23 @@ def test_a_hanging_leader_is_found_though_the_survivors_work(configuration: Conf
     wait_for_file(path)
     observer = Observer(record, Patience(idle_s=1.0, busy_s=1e9, least_questions=3, idle_share=0.2))
 
-    reason = wait_for(lambda: observer.look(hanging, configuration).hangs, what="the verdict", timeout_s=60)
+    reason = wait_for(lambda: observer.look(hanging, configuration).hangs, what="the verdict", timeout_s=300)
 
-    assert "did nothing meanwhile" in reason
+    assert "did nothing for the last" in reason
+
+
+@pytest.mark.parametrize("was_ready", [True, False])
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen at work", "only by its CPU time"])
+def test_a_service_that_worked_and_then_does_nothing_hangs_from_then_on(was_ready: bool, is_seen: bool) -> None:
+    """It is loading for 100 s, and waits for ever after; nobody may be patient with it for what it did before."""
+    silence, ends, used_s = Silence(Patience()), list[int](), 0.0
+    for second in range(0, 300, 5):
+        works = second < 100
+        used_s += 2.0 if works and not is_seen else 0.01
+        if silence.unanswered(now=second, cpu_s=used_s, wants_to_work=works and is_seen, was_ready=was_ready):
+            ends.append(second)
+
+    assert 155 <= ends[0] <= 160
 
 
 def test_a_service_that_works_on_its_first_answer_is_not_begun_again() -> None:

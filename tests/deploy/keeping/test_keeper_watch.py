@@ -69,7 +69,7 @@ def test_a_keeper_is_killed_after_many_looks_without_a_pulse_and_for_no_step_of_
         os.utime(beaten, (second, second))
         looking.round()
     with_a_pulse = kept.is_alive()
-    for _ in range(6):
+    for _ in range(5):
         looking.round()
 
     assert (after_the_jump, with_a_pulse) == (True, True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from index_builder.builds import build_index_version, find_index_version
 from index_builder.heads import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
+from tests.waiting import wait_for
 from vitrine.contracts.releases import IndexVersion
 from vitrine.ledger import Ledger
 from vitrine.ledger.attempts import Attempts
@@ -116,13 +115,16 @@ def test_a_build_process_that_is_killed_leaves_what_the_next_goes_on_from(
     command = [sys.executable, "-m", "index_builder", "build"]
     command += ["--catalog", catalog.catalog_id, "--embedding-set", embedding_set_id]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings.to_environment()})
-    deadline = time.monotonic() + 120
     written = f"{catalog.catalog_id}/{step}"
-    while not any(catalog.object_store.list_keys(written)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=20)
-    left = _data(catalog)
+
+    def has_written() -> bool:
+        assert process.poll() is None, f"the build ended with status {process.returncode}; its output is above"
+        return any(catalog.object_store.list_keys(written))
+
+    wait_for(has_written, what=f"an object under {written}", every_s=0.01)
+    process.kill()
+    process.wait(timeout=300)
+    left = _settled_data(catalog)
 
     manifest = _build(settings, catalog)
 
@@ -143,6 +145,18 @@ def _build(settings: Settings, catalog: SyntheticCatalog) -> IndexVersion:
 
 def _data(catalog: SyntheticCatalog) -> dict[str, int]:
     return dict(catalog.object_store.list_objects(f"{catalog.catalog_id}/"))
+
+
+def _settled_data(catalog: SyntheticCatalog) -> dict[str, int]:
+    """The objects once the store has dropped what the killed process was still sending."""
+    seen: list[dict[str, int]] = []
+
+    def is_settled() -> bool:
+        seen.append(_data(catalog))
+        return seen[-2:-1] == seen[-1:]
+
+    wait_for(is_settled, what="two listings in a row that agree", every_s=0.5)
+    return seen[-1]
 
 
 def _index_bytes(manifest: IndexVersion) -> list[str]:

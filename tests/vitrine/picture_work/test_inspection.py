@@ -16,6 +16,7 @@ from benchmarks.attacks import picture_files as files
 from vitrine.errors import ImageError
 from vitrine.image_decoding import ALLOWED_FORMATS, decode_image, read_header
 from vitrine.picture_work.inspection import pillow_formats, structure_of
+from vitrine.process_state import garbage_kept
 
 COLOUR = files.photograph(160, 120)
 
@@ -155,13 +156,16 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", sorted(BOMBS))
 def test_a_bomb_is_refused_by_counting(name: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
 
-    with pytest.raises(ImageError, match="expected a picture that is decoded in a few seconds, found") as caught:
+    with (
+        garbage_kept(),
+        pytest.raises(ImageError, match="expected a picture that is decoded in a few seconds, found") as caught,
+    ):
         decode_image(BOMBS[name])
 
     assert caught.value.reason == "image_too_much_work"
-    assert time.process_time() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def _small_tiff(**options: Any) -> bytes:
@@ -278,7 +282,8 @@ def test_no_walk_takes_longer_than_a_file_is_long(size_bytes: int) -> None:
     for name, data in _long_files(size_bytes):
         began = time.thread_time()
 
-        structure_of(data)
+        with garbage_kept():
+            structure_of(data)
 
         assert time.thread_time() - began < 1.0, name
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import SecretStr
 from replica_process import new_ledger
 from tiny_release import TinyRelease
 
+from tests.waiting import wait_for
 from vitrine.contracts.releases import Release
 from vitrine.errors import ReleaseError
 from vitrine.ledger import Ledger
@@ -110,15 +111,16 @@ def test_staging_waits_for_a_tier_that_is_still_starting(tier, catalog_id, postg
     ledger = Ledger(database_url)
 
     def start() -> None:
+        wait_for(lambda: catalog_id in ledger.releases.stagings(), what="the request to stage a release")
         ledger.replicas.heartbeat(replica_id="late", url="http://127.0.0.1:1")
         report = {"replica_id": "late", "catalog_id": catalog_id, "slot": "blue", "release_id": "release-1"}
         ledger.replicas.report_slot(**report, state="ready")
 
-    later = threading.Timer(1.0, start)
-    later.start()
-    staged = stage_release(starting, catalog_id=catalog_id, release_id="release-1", timeout_s=30)
+    with ThreadPoolExecutor() as pool:
+        starts = pool.submit(start)
+        staged = stage_release(starting, catalog_id=catalog_id, release_id="release-1", timeout_s=600)
+        starts.result()
 
-    later.join()
     ledger.close()
     assert staged == "release-1"
 
