@@ -15,7 +15,8 @@ import pytest
 from benchmarks.service_drill.trials import ENDS_WITHOUT_POSTGRES
 from deploy.local import lifecycle, postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS
-from deploy.local.keeping import pulse, wish
+from deploy.local.keeping import observer, pulse, wish
+from deploy.local.keeping.hangs import Patience
 from deploy.local.keeping.history import read_history
 from deploy.local.layout import Layout
 from deploy.local.mlflow_api import MlflowApi
@@ -95,10 +96,9 @@ def test_make_up_has_given_up_search_workers_tried_again(tmp_path: Path, monkeyp
 
 
 @pytest.fixture
-def whole_platform(platform: Platform) -> Platform:
-    """Every service answers: Airflow notices late that an earlier test took its database away."""
+def every_service(platform: Platform) -> None:
+    """Waits for every service: Airflow notices late that an earlier test took its database away."""
     whole_state(platform)
-    return platform
 
 
 def whole_state(platform: Platform) -> PlatformState:
@@ -132,14 +132,17 @@ def test_starting_again_restarts_nothing(platform: Platform) -> None:
     assert said == ["everything is running"]
 
 
-def test_a_service_that_runs_and_does_not_answer_yet_is_waited_for(platform: Platform) -> None:
+def test_a_service_that_runs_and_does_not_answer_yet_is_waited_for(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observer, "Patience", lambda **_: Patience(suspended_s=600.0))  # let nobody else go on with it
     layout = platform.configuration.layout
     pid = supervisor.read_records(layout)["s3"].leader.pid
     suspend(pid)
     try:
         with ThreadPoolExecutor(1) as other:
             starting = other.submit(lifecycle.up, layout, {}, report=lambda _: None)
-            too_early, _ = wait([starting], timeout=0.5)  # by itself it lets the server go on after 3 s
+            too_early, _ = wait([starting], timeout=2)
             os.kill(pid, signal.SIGCONT)
 
             starting.result()
@@ -232,9 +235,10 @@ def _runs_anew(layout: Layout, before: Record) -> bool:
     return record is not None and record != before and pulse.beats(layout, record.name, since=record.started_at)
 
 
-def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(whole_platform: Platform) -> None:
-    registry = MlflowApi(whole_platform.mlflow_url, login=whole_platform.configuration.mlflow_login)
-    with closing(registry), closing(open_ledger(whole_platform.settings)) as ledger:
+@pytest.mark.usefixtures("every_service")
+def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(platform: Platform) -> None:
+    registry = MlflowApi(platform.mlflow_url, login=platform.configuration.mlflow_login)
+    with closing(registry), closing(open_ledger(platform.settings)) as ledger:
         [webhook] = registry.webhooks()
         before = ledger.promotions.signals()
 
@@ -244,16 +248,15 @@ def test_a_move_that_mlflow_tells_of_is_noted_by_airflow(whole_platform: Platfor
 
 
 @pytest.mark.parametrize("change", [{"url": "http://127.0.0.1:9/elsewhere"}, {"description": "an older secret"}])
-def test_a_webhook_of_another_port_or_secret_is_brought_up_to_date(
-    whole_platform: Platform, change: dict[str, str]
-) -> None:
-    with closing(MlflowApi(whole_platform.mlflow_url, login=whole_platform.configuration.mlflow_login)) as registry:
+@pytest.mark.usefixtures("every_service")
+def test_a_webhook_of_another_port_or_secret_is_brought_up_to_date(platform: Platform, change: dict[str, str]) -> None:
+    with closing(MlflowApi(platform.mlflow_url, login=platform.configuration.mlflow_login)) as registry:
         [before] = registry.webhooks()
         stale = {"name": before.name, "url": before.url, "description": before.description, **change}
         registry.update_webhook(before.webhook_id, **stale, secret="another")
         registry.create_webhook(**stale, secret="another")  # of two commands that ran at once
 
-        outcomes = [register_webhook(whole_platform.configuration) for _ in range(2)]
+        outcomes = [register_webhook(platform.configuration) for _ in range(2)]
 
         [after] = registry.webhooks()
         assert outcomes == [True, False]
@@ -261,29 +264,26 @@ def test_a_webhook_of_another_port_or_secret_is_brought_up_to_date(
         assert registry.try_webhook(after.webhook_id) == 202
 
 
-def test_every_pool_exists(whole_platform: Platform) -> None:
+@pytest.mark.usefixtures("every_service")
+def test_every_pool_exists(platform: Platform) -> None:
     token = httpx.post(
-        f"{whole_platform.airflow_url}/auth/token",
-        json={
-            "username": whole_platform.credentials.airflow_user,
-            "password": whole_platform.credentials.airflow_password,
-        },
+        f"{platform.airflow_url}/auth/token",
+        json={"username": platform.credentials.airflow_user, "password": platform.credentials.airflow_password},
         timeout=HTTP_TIMEOUT_S,
     ).json()["access_token"]
 
     answer = httpx.get(
-        f"{whole_platform.airflow_url}/api/v2/pools",
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=HTTP_TIMEOUT_S,
+        f"{platform.airflow_url}/api/v2/pools", headers={"Authorization": f"Bearer {token}"}, timeout=HTTP_TIMEOUT_S
     )
 
     assert {pool["name"] for pool in answer.json()["pools"]} >= set(POOLS)
 
 
-def test_airflow_refuses_a_wrong_password(whole_platform: Platform) -> None:
+@pytest.mark.usefixtures("every_service")
+def test_airflow_refuses_a_wrong_password(platform: Platform) -> None:
     login = {"username": "admin", "password": "admin"}
 
-    answer = httpx.post(f"{whole_platform.airflow_url}/auth/token", json=login, timeout=HTTP_TIMEOUT_S)
+    answer = httpx.post(f"{platform.airflow_url}/auth/token", json=login, timeout=HTTP_TIMEOUT_S)
 
     assert answer.status_code == 401
 

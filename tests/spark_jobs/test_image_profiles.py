@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import resource
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -20,6 +21,7 @@ from tests.spark_jobs.delivered_folder import picture
 from vitrine.catalogs import Catalog
 from vitrine.errors import StorageError
 from vitrine.ingest_policy import IngestPolicy
+from vitrine.process_state import garbage_kept
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -110,12 +112,14 @@ def test_limits_belong_to_the_policy() -> None:
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(side: int) -> None:
     bomb = _png_bomb(side)
     decoded = []
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.thread_time()
 
-    judged = profile_bytes(bomb, policy=POLICY, decode=lambda *arguments, **options: decoded.append(arguments))
+    with garbage_kept():
+        judged = profile_bytes(bomb, policy=POLICY, decode=lambda *arguments, **options: decoded.append(arguments))
 
     assert judged.verdict is not None and judged.verdict.reason == "image_too_many_pixels"
     assert decoded == []
+    assert time.thread_time() - began < 0.2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 20_000  # KB
 
 

@@ -276,7 +276,8 @@ def test_a_crash_loop_stops_with_its_reason(configuration: Configuration, keep: 
         "import json, os, pathlib, time\n"
         f"record = pathlib.Path({str(record)!r})\n"
         # What ends before it was recorded has not started, and is told otherwise.
-        "while json.loads(record.read_text())['leader']['pid'] != os.getpid(): time.sleep(0.01)\n"
+        "def is_recorded(): return json.loads(record.read_text())['leader']['pid'] == os.getpid()\n"
+        "while not (record.exists() and is_recorded()): time.sleep(0.01)\n"
         f"open({str(starts)!r}, 'a').write('x'); print('no such index: shoes', flush=True); raise SystemExit(3)"
     )
     looping = service("looping", code, is_ready=lambda _: False)

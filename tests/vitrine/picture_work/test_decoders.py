@@ -51,7 +51,7 @@ def children() -> list[psutil.Process]:
 def started(decoders: Decoders) -> psutil.Process:
     """Has these decoders start their process, and returns it."""
     before = {child.pid for child in children()}
-    decode_image(AVIF, work=limit(decoders))
+    assert decode_image(AVIF, work=limit(decoders)).size == (120, 90)
     (child,) = (child for child in children() if child.pid not in before)
     return child
 
