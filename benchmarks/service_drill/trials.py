@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.service_drill.load import TIMEOUT_S, steady_load
@@ -15,7 +14,7 @@ from deploy.local import lifecycle, processes, services, supervisor
 from deploy.local.configuration import Configuration
 from deploy.local.probes import answers_http
 from deploy.local.services import Service
-from vitrine.process_table import stat_fields
+from vitrine.process_table import state_of
 
 SUSPENDED_S = 20.0
 # The seconds to health and the failed searches that are allowed.
@@ -122,7 +121,7 @@ def run_trial(
         os.kill(victim.pid, number)
         in_flight = load.begun - ended
         # The call returns before the kernel has stopped it, and until then it is as healthy as ever.
-        _until(lambda: not processes.is_alive(victim) or _state(victim.pid) in "TZX", since=hit_at, limit_s=5.0)
+        _until(lambda: state_of(victim) in ("", "T"), since=hit_at, limit_s=5.0)
         healthy_s = _until(
             lambda: _is_over(configuration, service, victim, number, hit_at=hit_at, suspended_s=suspended_s),
             since=hit_at,
@@ -199,15 +198,15 @@ def _is_over(
 ) -> bool:
     if number == signal.SIGSTOP and time.monotonic() - hit_at >= suspended_s:
         processes.send([victim], signal.SIGCONT)
-    hit = victim.pid if processes.is_alive(victim) else None
-    if hit is not None and (number == signal.SIGKILL or _state(hit) == "T"):
+    state = state_of(victim)
+    if state == "T" or (state and number == signal.SIGKILL):
         return False
     return _is_healthy(configuration, service)
 
 
 def _is_healthy(configuration: Configuration, service: Service) -> bool:
     record = supervisor.read_records(configuration.layout).get(service.name)
-    if record is None or processes.is_dying(record.leader) or _state(record.leader.pid) == "T":
+    if record is None or processes.is_dying(record.leader) or state_of(record.leader) == "T":
         return False
     if not service.is_ready(record.started_at):
         return False
@@ -241,10 +240,3 @@ def _until(look: Callable[[], bool], *, since: float, limit_s: float) -> float |
 
 def _command(identity: processes.ProcessIdentity) -> str:
     return " ".join(processes.command_of(identity))
-
-
-def _state(pid: int) -> str:
-    try:
-        return stat_fields(Path(f"/proc/{pid}/stat"))[0]
-    except OSError:
-        return ""

@@ -21,6 +21,7 @@ from vitrine.process_table import (
     identify,  # noqa: F401 - part of what this module offers
     is_alive,
     stat_fields,
+    thread_states,
 )
 
 # Not VITRINE_*: it is not a setting, and it must never stand in the env file that people source.
@@ -91,15 +92,7 @@ def cpu_s(identities: Iterable[ProcessIdentity]) -> float:
 
 def wants_to_work(identities: Iterable[ProcessIdentity]) -> bool:
     """Tells whether a thread of the processes has a CPU, waits for one, or waits for a disk."""
-    for identity in identities:
-        for path in Path(f"/proc/{identity.pid}/task").glob("*/stat"):
-            try:
-                state = stat_fields(path)[0]
-            except OSError:  # the thread has ended
-                continue
-            if state in "RD":
-                return True
-    return False
+    return any(set(thread_states(identity)) & {"R", "D"} for identity in identities)
 
 
 def command_of(identity: ProcessIdentity) -> tuple[str, ...]:

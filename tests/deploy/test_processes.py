@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from deploy.local import processes
 from deploy.local.processes import MARK, ProcessIdentity
+from tests.waiting import wait_for
 
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -37,11 +37,7 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
 
 
 def wait_for_file(path: Path) -> str:
-    deadline = time.monotonic() + 300
-    while not (path.exists() and path.read_text()):
-        assert time.monotonic() < deadline, f"{path} was not written"
-        time.sleep(0.02)
-    return path.read_text()
+    return wait_for(lambda: path.exists() and path.read_text(), what=f"what is written to {path}", every_s=0.02)
 
 
 def alive(pid: int) -> ProcessIdentity:
