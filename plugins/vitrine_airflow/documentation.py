@@ -31,7 +31,8 @@ def render() -> str:
     return "\n".join([_HEADER, *(_section(name, dag) for name, dag in _dags())])
 
 
-def _dags() -> Iterator[tuple[str, DAG]]:
+def documented_dags() -> Iterator[tuple[str, DAG]]:
+    """Yields the name of each DAG file with its DAG, a catalog's as those of a catalog `demo`."""
     with tempfile.TemporaryDirectory() as folder:
         catalogs_file = Path(folder, "catalogs.yaml")
         catalogs_file.write_text("catalogs:\n  demo: {}\n")
