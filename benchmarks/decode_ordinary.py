@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmarks.attacks.picture_files import encoded, photograph
-from vitrine.image_decoding import ALLOWED_FORMATS, DEFAULT_MAX_PIXELS, decode_image, upright_rgb
+from vitrine.images.decoding import ALLOWED_FORMATS, DEFAULT_MAX_PIXELS, decode_image, upright_rgb
 
 LIMIT = 1.1
 

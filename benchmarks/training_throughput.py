@@ -43,7 +43,7 @@ from training.worker import single_place
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 from vitrine.settings import Settings
 
 LIMIT = 0.85

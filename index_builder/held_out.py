@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index_builder.vectors import RowVectors
-from vitrine.altered_pictures import alter_picture, draw_alteration, read_picture
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.encoder.publishing import is_published
 from vitrine.heads import HeadReader, external_fingerprint
+from vitrine.images.altered import alter_picture, draw_alteration, read_picture
 from vitrine.query_encoder import open_encoder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

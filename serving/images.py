@@ -14,9 +14,9 @@ from PIL import Image
 from serving.problems import NotReadyError
 from vitrine.errors import DecodersBusyError, ImageError, RequestError, StorageError
 from vitrine.identity import sha256_hex
-from vitrine.image_decoding import WorkLimit, decode_image
+from vitrine.images.decoders.pool import Decoders
+from vitrine.images.decoding import WorkLimit, decode_image
 from vitrine.item_table import StoredItem
-from vitrine.picture_work.decoders import Decoders
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 

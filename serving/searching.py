@@ -18,9 +18,9 @@ from serving.problems import NotReadyError, from_image
 from serving.queries import Query
 from serving.worker_slots import ServingRelease
 from vitrine.errors import ContractError, DecodersBusyError, EncoderError, ImageError, RequestError
-from vitrine.image_decoding import WorkLimit
+from vitrine.images.decoders.pool import Decoders
+from vitrine.images.decoding import WorkLimit
 from vitrine.item_table import StoredItem
-from vitrine.picture_work.decoders import Decoders
 from vitrine.settings import Settings
 
 # Two threads at most wait for pictures of rare kinds; the others go on searching.

@@ -15,7 +15,7 @@ from vitrine.contracts.items import Reason
 from vitrine.deliveries.item_rows import Verdict
 from vitrine.errors import ImageError
 from vitrine.identity import sha256_hex
-from vitrine.image_decoding import PictureHeader, WorkLimit, decode_image, read_header
+from vitrine.images.decoding import PictureHeader, WorkLimit, decode_image, read_header
 from vitrine.ingest_policy import IngestPolicy
 
 # Enough for the hash and the grey flag; a JPEG is decoded at up to an eighth of its size, and its end is seen all the

@@ -15,7 +15,7 @@ from training.samples import Sample, Split, TrainingData, samples_id
 from vitrine.disjoint_sets import DisjointSets
 from vitrine.errors import ContractError
 from vitrine.identity import sha256_hex
-from vitrine.photo_kinds import photo_kind_of
+from vitrine.images.photo_kinds import photo_kind_of
 from vitrine.settings import Settings
 
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2

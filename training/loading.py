@@ -18,7 +18,7 @@ from training.batches import Batch, BatchSampler
 from training.options import TrainingOptions
 from training.prepared import PreparedPictures
 from vitrine.encoder.tokenizer import TextTokenizer
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 _EMPTY_TEXT = "picture"  # stands where nothing is said; the losses leave the row out
 _FIRST_VIEW, _SECOND_VIEW, _BACKDROPS = 1, 2, 3

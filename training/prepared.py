@@ -25,7 +25,7 @@ from training.image_bytes import ImageReader
 from training.samples import Sample
 from vitrine.errors import ContractError, ImageError, ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 from vitrine.progress import progress
 
 _TO_DO, _READY, _BROKEN = 0, 1, 2

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from vitrine.identity import content_id
-from vitrine.photo_kinds import PhotoKind
+from vitrine.images.photo_kinds import PhotoKind
 
 Split = Literal["train", "validation", "test"]
 

@@ -23,7 +23,7 @@ from training.options import TrainingOptions
 from training.validation import ValidationResult, Validator
 from training.weight_interpolation import BaseInterpolation
 from vitrine.errors import EncoderError
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 OnStep = Callable[[HistoryRow], None]
 

@@ -16,7 +16,7 @@ from training.options import TrainingOptions
 from training.prepared import PreparedPictures
 from training.samples import Sample
 from vitrine.encoder.tokenizer import TextTokenizer
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 TOP_K = 10
 _EMBED_ROWS = 64

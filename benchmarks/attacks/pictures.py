@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 
 from benchmarks.attacks.picture_files import mutant
 from vitrine.errors import ImageError
-from vitrine.image_decoding import WorkLimit, decode_image
+from vitrine.images.decoding import WorkLimit, decode_image
 
 BATCH = 250
 MOST_S = 10.0

@@ -29,9 +29,9 @@ from benchmarks.temporary_postgres import temporary_postgres
 from spark_jobs.image_profiles import profile_bytes
 from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError
-from vitrine.image_decoding import WorkLimit, decode_image
+from vitrine.images.decoding import WorkLimit, decode_image
+from vitrine.images.formats.jpeg import SCAN_S
 from vitrine.ingest_policy import IngestPolicy
-from vitrine.picture_work.jpeg import SCAN_S
 from vitrine.process_table import stat_fields
 from vitrine.settings import Settings
 

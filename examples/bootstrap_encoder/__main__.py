@@ -21,7 +21,7 @@ from training.contrastive import TrainingPlan, train_dual_tower
 from training.text_tokenizer import train_tokenizer
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.identity import sha256_hex
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

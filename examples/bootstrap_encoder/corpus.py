@@ -24,7 +24,7 @@ from examples.demo_catalog import (
 from training.augmentation import augment, replace_backdrops
 from training.contrastive import ContrastiveBatch
 from vitrine.encoder.tokenizer import TextTokenizer
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 MATERIALS = tuple(sorted({material for kind in PRODUCT_TYPES.values() for material in kind.materials}))
 # The colours change the shop's titles only here and there; people write queries in many more ways.

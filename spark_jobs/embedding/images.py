@@ -19,9 +19,9 @@ from vitrine.deliveries.row_errors import unforeseen_at
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, ImageError, ObjectCorruptError
 from vitrine.identity import sha256_hex
-from vitrine.image_decoding import ACCEPTED_WORK
+from vitrine.images.decoding import ACCEPTED_WORK
+from vitrine.images.preprocessing import DEFAULT_MAX_PIXELS, Preprocessing
 from vitrine.ledger import Ledger
-from vitrine.preprocessing import DEFAULT_MAX_PIXELS, Preprocessing
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet
 

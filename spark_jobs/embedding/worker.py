@@ -24,7 +24,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.encoder import Encoder, fetch_encoder, load_encoder
 from vitrine.errors import SettingsError
-from vitrine.preprocessing import DEFAULT_MAX_PIXELS
+from vitrine.images.preprocessing import DEFAULT_MAX_PIXELS
 from vitrine.settings import Settings
 
 SUMMARY_SCHEMA = "worker string, units bigint, blocks bigint, images bigint, encoder_loads bigint, seconds double"

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from vitrine.connections import open_object_store
 from vitrine.contracts.datasets import Manifest
-from vitrine.photo_kinds import photo_kind_of
+from vitrine.images.photo_kinds import photo_kind_of
 from vitrine.settings import Settings
 from vitrine.storage.object_file import open_parquet
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from spark_jobs.validation.frames import ACCEPTED, DELETED
 from spark_jobs.validation.gx import load_great_expectations
 from vitrine.contracts.items import Reason
-from vitrine.image_decoding import ALLOWED_FORMATS
+from vitrine.images.decoding import ALLOWED_FORMATS
 from vitrine.ingest_policy import IngestPolicy
 
 if TYPE_CHECKING:

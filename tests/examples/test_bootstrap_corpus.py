@@ -15,7 +15,7 @@ from examples.demo_catalog import PRODUCT_TYPES, sample_parents
 from training.bootstrap import ENCODER_FOLDER
 from vitrine.encoder import load_encoder
 from vitrine.encoder.tokenizer import TextTokenizer
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -57,10 +58,8 @@ def parsers(program: str) -> dict[str, argparse.ArgumentParser]:
         raise _Stopped
 
     with mock.patch.object(argparse.ArgumentParser, "parse_args", stop):
-        try:
+        with suppress(_Stopped):
             importlib.import_module(f"{program}.__main__").main([])
-        except _Stopped:
-            pass
     subparsers = next(action for action in made[0]._actions if isinstance(action, argparse._SubParsersAction))
     return dict(subparsers.choices)
 
@@ -139,7 +138,9 @@ def tables() -> Any:
         module = importlib.import_module(f"vitrine.contracts.{path.stem}")
         for name, make in inspect.getmembers(module, inspect.isfunction):
             if name.endswith("_schema"):
-                found[name] = {field.name: f"{field.type}{'' if field.nullable else ', never null'}" for field in make()}
+                found[name] = {
+                    field.name: f"{field.type}{'' if field.nullable else ', never null'}" for field in make()
+                }
     return found
 
 

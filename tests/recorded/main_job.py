@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 # A 12-digit attempt, and what is named by one: a block of embeddings, and files that hold the times of an attempt.
 _ATTEMPT = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
-_OF_AN_ATTEMPT = re.compile(r"(?<=/)(block-[0-9a-f]+|part-[0-9a-f]{20}|[0-9a-f]{64})(?=[/.])|(?<=/)[0-9a-f]{20}(?=\.parquet)")
+_OF_AN_ATTEMPT = re.compile(
+    r"(?<=/)(block-[0-9a-f]+|part-[0-9a-f]{20}|[0-9a-f]{64})(?=[/.])|(?<=/)[0-9a-f]{20}(?=\.parquet)"
+)
 _NUMBER = re.compile(r"(?<=-)[0-9]{3,12}(?=[-./])|(?<=dt=)[0-9-]{10}")
 _ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{20,64}(?![0-9a-f])")
 _TRANSIENT = ("replicas", "replica_slots", "promotion_signals", "stagings")

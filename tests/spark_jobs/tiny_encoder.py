@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from vitrine.encoder import publish_encoder
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 from vitrine.storage import ObjectStore
 
 DIMENSION = 16

@@ -21,7 +21,7 @@ from training.validation import Validator
 from vitrine.encoder import load_encoder
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 from vitrine.settings import Settings
 
 OPTIONS = TrainingOptions(batch_size=12, self_supervised_weight=0.5, other_backdrops=0.5, precision="fp32")

@@ -17,7 +17,7 @@ from training.prepared import larger, prepare_pictures
 from training.samples import Sample
 from vitrine.errors import ContractError, ObjectCorruptError
 from vitrine.identity import sha256_hex
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(image_size=16, resize_shorter_side=16)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
 from training.text_tokenizer import train_tokenizer
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 
 def write_tiny_catalog(folder: Path) -> None:

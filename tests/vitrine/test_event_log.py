@@ -12,7 +12,7 @@ from vitrine.contracts.events import event_schema
 from vitrine.contracts.training import MiningParameters, MiningPlan, training_window
 from vitrine.errors import ContractError
 from vitrine.event_log import event_parts, put_event_part
-from vitrine.photo_kinds import photo_kind_of
+from vitrine.images.photo_kinds import photo_kind_of
 from vitrine.storage import ObjectStore
 
 

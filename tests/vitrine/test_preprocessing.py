@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from vitrine.errors import EncoderError, ImageError
-from vitrine.preprocessing import Preprocessing, decode_image
+from vitrine.images.preprocessing import Preprocessing, decode_image
 
 
 def picture(width: int = 300, height: int = 200) -> Image.Image:
@@ -229,7 +229,7 @@ def test_a_large_transparent_picture_costs_no_more_than_its_own_pixels_twice(tmp
     picture.save(tmp_path / "large.png", compress_level=1)
     code = (
         "import sys, pathlib\n"
-        "from vitrine.image_decoding import decode_image\n"
+        "from vitrine.images.decoding import decode_image\n"
         "def peak(): return int(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) * 1024\n"
         "data = pathlib.Path(sys.argv[1]).read_bytes(); before = peak(); decode_image(data); print(peak() - before)\n"
     )

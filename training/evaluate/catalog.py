@@ -14,7 +14,7 @@ from training.folder_items import read_head, text
 from training.folder_samples import read_folder_samples
 from training.samples import Sample, samples_id
 from vitrine.errors import ContractError, ImageError
-from vitrine.image_decoding import decode_image
+from vitrine.images.decoding import decode_image
 from vitrine.settings import Settings
 
 

@@ -16,7 +16,7 @@ from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.fingerprint import weight_files
 from vitrine.encoder.tokenizer import TOKENIZER_FILE
 from vitrine.errors import EncoderError
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 _JSON_FILES = (
     "config.json",

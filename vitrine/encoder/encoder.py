@@ -17,7 +17,7 @@ from vitrine.encoder.manifest import MANIFEST_FILE, EncoderManifest
 from vitrine.encoder.openvino_engine import CONVERTED_FILES, OpenVinoEngine
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import EncoderError
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.tokenizer import TOKENIZER_FILE, TextTokenizer
 from vitrine.errors import EncoderError
 from vitrine.identity import ID_LENGTH, canonical_json
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 
 # Buffers 0, 1, 2 … that older checkpoints carry and newer ones leave out.
 _POSITION_BUFFERS = ("position_ids",)

@@ -19,8 +19,8 @@ from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.manifest import MANIFEST_FILE, EncoderManifest
 from vitrine.errors import EncoderError, ObjectMissingError
 from vitrine.identity import ID_LENGTH
+from vitrine.images.preprocessing import Preprocessing
 from vitrine.ledger import Ledger
-from vitrine.preprocessing import Preprocessing
 from vitrine.scratch import scratch_parent, swept_folder
 from vitrine.storage import keys
 from vitrine.storage.object_store import ObjectStore, file_sha256

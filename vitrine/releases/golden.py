@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitrine.altered_pictures import draw_alteration
 from vitrine.contracts.releases import GoldenQuery, GoldenSet
 from vitrine.errors import ContractError
 from vitrine.identity import content_id, sha256_hex
+from vitrine.images.altered import draw_alteration
 from vitrine.item_table import ItemTable, StoredItem
 from vitrine.ledger import Ledger
 from vitrine.releases.local_release import LocalRelease

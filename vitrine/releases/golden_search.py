@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrine.altered_pictures import alter_picture, read_picture
 from vitrine.contracts.releases import GoldenQuery, GoldenSet
+from vitrine.images.altered import alter_picture, read_picture
 from vitrine.query_encoder import open_encoder
 from vitrine.releases.golden import holding_queries
 from vitrine.releases.local_release import LocalRelease

@@ -38,7 +38,7 @@ def _tiny(folder: Path, seed: int) -> Path:
     from transformers import CLIPConfig, CLIPModel
 
     from training.text_tokenizer import train_tokenizer
-    from vitrine.preprocessing import Preprocessing
+    from vitrine.images.preprocessing import Preprocessing
 
     folder.mkdir()
     tokens = train_tokenizer(["a red dress", "two wooden chairs"] * 5, folder, vocabulary_size=600, context_length=16)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vitrine.encoder import fetch_encoder, publish_encoder
-from vitrine.preprocessing import Preprocessing
+from vitrine.images.preprocessing import Preprocessing
 from vitrine.storage import ObjectStore
 
 TEXTS = ["a red dress with blue stripes", "two wooden chairs", "the lamp is red and dressy"] * 5

@@ -18,10 +18,10 @@ import pytest
 from benchmarks.attacks import picture_files as files
 from tests.waiting import is_gone, wait_for
 from vitrine.errors import DecodersBusyError, ImageError
-from vitrine.image_decoding import WorkLimit, decode_here, decode_image
-from vitrine.picture_work import decoder_process
-from vitrine.picture_work.decoder_process import DecoderProcess
-from vitrine.picture_work.decoders import Decoders
+from vitrine.images.decoders import decoder_process
+from vitrine.images.decoders.decoder_process import DecoderProcess
+from vitrine.images.decoders.pool import Decoders
+from vitrine.images.decoding import WorkLimit, decode_here, decode_image
 
 AVIF = files.encoded(files.photograph(120, 90), "AVIF")
 LONG = files.scan_bomb(scans=900)
@@ -44,7 +44,7 @@ def children() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "vitrine.picture_work.decoder" in child.cmdline()
+        if child.status() != psutil.STATUS_ZOMBIE and "vitrine.images.decoder" in child.cmdline()
     ]
 
 
@@ -239,7 +239,7 @@ def test_decoders_end_with_the_process_that_started_them(tmp_path: Path) -> None
     (tmp_path / "picture.avif").write_bytes(AVIF)
     code = (
         "import pathlib, sys\n"
-        "from vitrine.image_decoding import WorkLimit, decode_image\n"
+        "from vitrine.images.decoding import WorkLimit, decode_image\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "decode_image((folder / 'picture.avif').read_bytes())\n"
         "print('decoded', flush=True)\n"

@@ -14,8 +14,8 @@ from PIL import Image
 
 from benchmarks.attacks import picture_files as files
 from vitrine.errors import ImageError
-from vitrine.image_decoding import ALLOWED_FORMATS, decode_image, read_header
-from vitrine.picture_work.inspection import pillow_formats, structure_of
+from vitrine.images.decoding import ALLOWED_FORMATS, decode_image, read_header
+from vitrine.images.inspection import pillow_formats, structure_of
 from vitrine.process_state import garbage_kept
 
 COLOUR = files.photograph(160, 120)
@@ -315,7 +315,7 @@ def test_a_walk_over_any_mutant_ends_without_an_error() -> None:
 def test_a_turned_picture_stands_as_pillow_would_turn_it_and_is_turned_once(orientation: int) -> None:
     from PIL import ImageOps
 
-    from vitrine.image_decoding import upright_rgb
+    from vitrine.images.decoding import upright_rgb
 
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import ImageFile, TiffImagePlugin, TiffTags
 from PIL.JpegImagePlugin import MARKER
 
-from vitrine.picture_work import jpeg, tiff
+from vitrine.images.formats import jpeg, tiff
 
 REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements.in"
 

@@ -12,8 +12,8 @@ from PIL import ExifTags, Image
 
 from vitrine.contracts.items import Reason
 from vitrine.errors import ImageError
-from vitrine.picture_work.decoders import Decoders
-from vitrine.picture_work.inspection import pillow_formats, structure_of
+from vitrine.images.decoders.pool import Decoders
+from vitrine.images.inspection import pillow_formats, structure_of
 
 # Decoders that shops need. Pillow has more, and some of them (EPS) start other programs.
 ALLOWED_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "MPO")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from vitrine.contracts.items import Reason
 from vitrine.errors import DecodersBusyError, ImageError
-from vitrine.picture_work.decoder_process import Decoded, DecoderProcess, EndedError, Request
+from vitrine.images.decoders.decoder_process import Decoded, DecoderProcess, EndedError, Request
 
 _BASE_MEMORY_BYTES = 768_000_000  # the interpreter's address space and a format's own tables
 _PIXEL_MEMORY_BYTES = 24  # planes, layers and copies, by format: AVIF takes 17 of a picture with transparency

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from itertools import islice
 
-from vitrine.picture_work.structure import NEVER, Size, Structure, is_plain_exif
+from vitrine.images.formats.structure import NEVER, Size, Structure, is_plain_exif
 
 ORDINARY_SCANS = 20  # encoders write 1 to 12
 SCAN_S = 1.5e-9  # for each pixel: a refining scan over 16 million of them, libjpeg-turbo 3.2

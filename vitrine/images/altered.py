@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import sha256_hex
-from vitrine.image_decoding import ACCEPTED_WORK, decode_image
+from vitrine.images.decoding import ACCEPTED_WORK, decode_image
 from vitrine.storage import ObjectStore, keys
 
 _KEPT = (0.85, 0.95)  # of each side

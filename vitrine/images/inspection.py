@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from vitrine.picture_work import jpeg, png, small_formats, tiff
-from vitrine.picture_work.structure import ORDINARY, UNUSUAL, Structure
+from vitrine.images.formats import jpeg, png, small_formats, tiff
+from vitrine.images.formats.structure import ORDINARY, UNUSUAL, Structure
 
 
 class _Format(NamedTuple):

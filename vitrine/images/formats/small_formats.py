@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 import struct
 
-from vitrine.picture_work.structure import NEVER, ORDINARY, ORDINARY_ROW_BYTES, UNUSUAL, Size, Structure, is_plain_exif
+from vitrine.images.formats.structure import (
+    NEVER,
+    ORDINARY,
+    ORDINARY_ROW_BYTES,
+    UNUSUAL,
+    Size,
+    Structure,
+    is_plain_exif,
+)
 
 _MAX_CHUNKS = 100_000
 # A lossless part may hold a set of Huffman tables, 5 kB of memory, for each 4 x 4 pixels.

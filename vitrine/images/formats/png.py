@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from vitrine.picture_work.structure import NEVER, Size, Structure, is_plain_exif
+from vitrine.images.formats.structure import NEVER, Size, Structure, is_plain_exif
 
 _CHUNK_S = 3e-6  # Pillow handles each in Python
 _INFLATED_S = 2e-3  # for a chunk of text or colour that inflates to a megabyte, the most that Pillow takes

@@ -90,7 +90,7 @@ class DecoderProcess:
         # No secrets: what reads strangers' files needs none.
         environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         environment |= {
-            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+            "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
             "OPENBLAS_NUM_THREADS": "1",
             "MALLOC_ARENA_MAX": "2",
         }
@@ -101,7 +101,7 @@ class DecoderProcess:
                     sys.executable,
                     "-P",  # what lies in the working folder is nobody's module
                     "-m",
-                    "vitrine.picture_work.decoder",
+                    "vitrine.images.decoder",
                     *map(str, (*descriptors, os.getpid(), niceness)),
                 ],
                 pass_fds=descriptors,
@@ -123,7 +123,7 @@ class DecoderProcess:
             self.end()
             raise DecodersBusyError(
                 f"a decoder process of {sys.executable} did not start (status {self._process.returncode}); run "
-                "`python -m vitrine.picture_work.decoder` there to see why: it should ask for arguments"
+                "`python -m vitrine.images.decoder` there to see why: it should ask for arguments"
             )
 
     def is_alive(self) -> bool:

@@ -1,4 +1,4 @@
-"""A decoder process: `-m vitrine.picture_work.decoder SOCKET MEMORY PARENT NICENESS`, started by `decoder_process.py`.
+"""A decoder process: `-m vitrine.images.decoder SOCKET MEMORY PARENT NICENESS`, started by `decoder_process.py`.
 
 Before each picture it sets a timer of its own CPU time, whose signal ends it whatever C code runs, and a limit on its
 memory. It ends when the other side of the socket closes, or when its parent is another than the one that started it.
@@ -20,8 +20,8 @@ from typing import Any
 from PIL import AvifImagePlugin
 
 from vitrine.errors import ImageError
-from vitrine.image_decoding import decode_here, header_here, too_much_memory
-from vitrine.picture_work.decoder_process import READY, Request
+from vitrine.images.decoders.decoder_process import READY, Request
+from vitrine.images.decoding import decode_here, header_here, too_much_memory
 
 _LOOK_EVERY_S = 5.0
 _AVIF_THREADS = 2  # each takes up to 80 MB of address space, and Pillow would start one for each core

@@ -6,8 +6,8 @@ import struct
 from operator import itemgetter, sub
 from typing import Literal, NamedTuple
 
-from vitrine.picture_work.jpeg import ORDINARY_SCANS, scans_s
-from vitrine.picture_work.structure import NEVER, ORDINARY, ORDINARY_ROW_BYTES, UNUSUAL, Size, Structure
+from vitrine.images.formats.jpeg import ORDINARY_SCANS, scans_s
+from vitrine.images.formats.structure import NEVER, ORDINARY, ORDINARY_ROW_BYTES, UNUSUAL, Size, Structure
 
 _STRIP_S = 3e-6
 _COPIED_BYTE_S = 2e-10

@@ -21,7 +21,7 @@ from PIL import Image
 
 from vitrine.errors import EncoderError
 from vitrine.identity import ID_LENGTH, canonical_json, sha256_hex
-from vitrine.image_decoding import DEFAULT_MAX_PIXELS, ITEM_WORK, WorkLimit, decode_image, upright_rgb
+from vitrine.images.decoding import DEFAULT_MAX_PIXELS, ITEM_WORK, WorkLimit, decode_image, upright_rgb
 
 __all__ = ["DEFAULT_MAX_PIXELS", "Preprocessing", "decode_image", "upright_rgb"]
 

@@ -1,0 +1,1 @@
+"""What a file of each format asks of its decoder, counted by a walk over its bytes."""
