@@ -7,8 +7,8 @@ from typing import Any
 
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import load_checkpoint
-from vitrine.encoder.openvino_engine import IMAGE_FILE, TEXT_FILE, OpenVinoEngine, import_openvino
-from vitrine.encoder.parity import check_parity, write_reference
+from vitrine.encoder.engines.openvino_engine import IMAGE_FILE, TEXT_FILE, OpenVinoEngine, import_openvino
+from vitrine.encoder.engines.parity import check_parity, write_reference
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import EncoderError
 from vitrine.scratch import swept_folder
@@ -46,7 +46,7 @@ def convert_checkpoint(folder: Path, into: Path) -> float:
     """
     import torch
 
-    from vitrine.encoder.torch_engine import towers
+    from vitrine.encoder.engines.torch_engine import towers
 
     into.mkdir(parents=True, exist_ok=True)
     architecture = Architecture.from_folder(folder)

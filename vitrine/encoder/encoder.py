@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrine.encoder.architecture import Architecture
-from vitrine.encoder.engine import Engine, EngineName, Precision
+from vitrine.encoder.engines.engine import Engine, EngineName, Precision
+from vitrine.encoder.engines.openvino_engine import CONVERTED_FILES, OpenVinoEngine
 from vitrine.encoder.manifest import MANIFEST_FILE, EncoderManifest
-from vitrine.encoder.openvino_engine import CONVERTED_FILES, OpenVinoEngine
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import EncoderError
 from vitrine.images.preprocessing import Preprocessing
@@ -177,7 +177,7 @@ def _open_engine(
 ) -> Engine:
     opened: Engine
     if engine == "torch":
-        from vitrine.encoder.torch_engine import TorchEngine
+        from vitrine.encoder.engines.torch_engine import TorchEngine
 
         return TorchEngine(folder, device=device, precision=precision, threads=threads)
     if device != "cpu":
@@ -203,6 +203,6 @@ def _converted(folder: Path, into: Path, precision: Precision, threads: int, com
 
 
 def _check(engine: Engine, folder: Path) -> None:
-    from vitrine.encoder.parity import check_parity
+    from vitrine.encoder.engines.parity import check_parity
 
     check_parity(engine, folder)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vitrine.contracts.releases import GoldenQuery, GoldenSet
+from vitrine.encoder.query_encoder import open_encoder
 from vitrine.images.altered import alter_picture, read_picture
-from vitrine.query_encoder import open_encoder
 from vitrine.releases.golden import holding_queries
 from vitrine.releases.local_release import LocalRelease
 from vitrine.settings import Settings

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from vitrine.encoder import Encoder, load_encoder
 from vitrine.encoder.checkpoint import materialise_checkpoint
-from vitrine.encoder.openvino_engine import supports_bf16
+from vitrine.encoder.engines.openvino_engine import supports_bf16
 from vitrine.errors import ContractError, EncoderError, ImageError
 
 

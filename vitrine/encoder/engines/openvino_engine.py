@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.encoder.engine import EngineName, Precision
+from vitrine.encoder.engines.engine import EngineName, Precision
 from vitrine.errors import EncoderError
 
 IMAGE_FILE = "image.xml"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.encoder.checkpoint import load_checkpoint
-from vitrine.encoder.engine import EngineName, Precision
+from vitrine.encoder.engines.engine import EngineName, Precision
 from vitrine.errors import EncoderError
 from vitrine.process_state import torch_threads
 

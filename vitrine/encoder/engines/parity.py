@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.encoder.engine import Engine
+from vitrine.encoder.engines.engine import Engine
 from vitrine.errors import EncoderError
 
 REFERENCE_FILE = "reference.safetensors"
