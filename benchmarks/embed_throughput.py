@@ -29,7 +29,7 @@ from vitrine.connections import open_object_store
 from vitrine.contracts.datasets import Manifest, PartFile
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.encoder import fetch_encoder, load_encoder, publish_encoder
-from vitrine.heads import manifest_key
+from vitrine.head.reader import manifest_key
 from vitrine.identity import content_id, sha256_hex
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys

@@ -8,9 +8,9 @@ from index_builder.builds import find_index_version
 from index_builder.item_tables import find_item_table
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.releases import Release
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError
-from vitrine.heads import external_fingerprint
+from vitrine.head.embedding_sets import read_embedding_set
+from vitrine.head.reader import external_fingerprint
 from vitrine.identity import content_id
 from vitrine.settings import Settings
 from vitrine.storage import keys

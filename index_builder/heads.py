@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingBlock, EmbeddingSet
-from vitrine.embedding_sets import block_dimension
 from vitrine.errors import ContractError, UncoveredHeadError
-from vitrine.heads import HeadReader, Unit
+from vitrine.head.embedding_sets import block_dimension
+from vitrine.head.reader import HeadReader, Unit
 from vitrine.identity import ID_LENGTH, content_id
 from vitrine.ledger import Head
 from vitrine.settings import Settings

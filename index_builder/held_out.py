@@ -13,7 +13,7 @@ from index_builder.vectors import RowVectors
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.encoder.publishing import is_published
 from vitrine.encoder.query_encoder import open_encoder
-from vitrine.heads import HeadReader, external_fingerprint
+from vitrine.head.reader import HeadReader, external_fingerprint
 from vitrine.images.altered import alter_picture, draw_alteration, read_picture
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

@@ -13,9 +13,9 @@ from index_builder.staged_head import HEAD_COLUMNS, StagedHead
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, ObjectMissingError
-from vitrine.heads import HeadReader
+from vitrine.head.embedding_sets import read_embedding_set
+from vitrine.head.reader import HeadReader
 from vitrine.identity import attempt_id, content_id
 from vitrine.provenance import describe_run, put_provenance
 from vitrine.scratch import scratch_folder

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.embedding_sets import unit_rows
+from vitrine.head.embedding_sets import unit_rows
 
 BATCH_ROWS = 8_192
 

@@ -9,7 +9,7 @@ from spark_jobs.validation.partition import APPROVED_SCOPE, approval_key
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.errors import ContractError, GateError, SpaceMixError, StaleHeadError
-from vitrine.heads import manifest_units, read_manifest
+from vitrine.head.reader import manifest_units, read_manifest
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.settings import Settings
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from vitrine.contracts.datasets import Manifest
 from vitrine.errors import GateError
-from vitrine.heads import HeadReader, read_manifest
+from vitrine.head.reader import HeadReader, read_manifest
 from vitrine.identity import attempt_id
 from vitrine.ledger import Ledger
 from vitrine.ledger.partitions import Head

@@ -13,9 +13,9 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, EmbeddingBlock, EmbeddingSet, Manifest
 from vitrine.contracts.document import Document, Provenance
 from vitrine.contracts.releases import IndexVersion, ItemTable, Release
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, ReleaseError
-from vitrine.heads import read_manifest
+from vitrine.head.embedding_sets import read_embedding_set
+from vitrine.head.reader import read_manifest
 from vitrine.provenance import read_provenance
 from vitrine.releases.local_release import read_release_parts
 from vitrine.settings import Settings

@@ -24,8 +24,8 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan
 from vitrine.contracts.releases import IndexVersion, RecallFigures
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError
+from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.identity import attempt_id
 from vitrine.provenance import describe_run
 from vitrine.scratch import scratch_folder

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.builds.parts import PartRows, unit_bounds
-from vitrine.embedding_sets import BlockVectors, read_blocks, unit_rows
 from vitrine.errors import ContractError
+from vitrine.head.embedding_sets import BlockVectors, read_blocks, unit_rows
 from vitrine.storage import ObjectStore
 
 BATCH_ROWS = 8_192

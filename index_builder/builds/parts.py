@@ -21,7 +21,7 @@ from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import PlannedPart
 from vitrine.errors import ContractError
-from vitrine.heads import Unit
+from vitrine.head.reader import Unit
 from vitrine.identity import content_id
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_store import file_sha256

@@ -21,8 +21,8 @@ from index_builder.tuning import TuningGoal, tuning_goal
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan, PlannedPart, QuantizerChoice
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, ObjectMissingError
+from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.identity import content_id
 from vitrine.ledger import Ledger
 from vitrine.progress import progress

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypedDict
 
 from vitrine.connections import open_object_store
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import UncoveredHeadError
+from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.settings import Settings
 from vitrine_airflow import run
 from vitrine_airflow.encoders import ResolvedEncoder, resolve_or_skip

@@ -12,7 +12,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.releases import Release
 from vitrine.encoder.publishing import is_published
 from vitrine.errors import CatalogError, EncoderError, RegistryError
-from vitrine.heads import external_fingerprint
+from vitrine.head.reader import external_fingerprint
 from vitrine.releases.encoder_history import live_before
 from vitrine.settings import Settings
 from vitrine.storage import keys

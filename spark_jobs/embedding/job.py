@@ -19,7 +19,7 @@ from spark_jobs.embedding.worker import SUMMARY_SCHEMA, EmbedTask, embed_partiti
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.errors import SettingsError, SpaceMixError
-from vitrine.heads import external_fingerprint
+from vitrine.head.reader import external_fingerprint
 from vitrine.settings import Settings
 from vitrine.spark_configuration import in_process_rows, local_threads
 

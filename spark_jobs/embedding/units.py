@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from vitrine.catalogs import Catalog
-from vitrine.heads import Unit, manifest_units, read_manifest
+from vitrine.head.reader import Unit, manifest_units, read_manifest
 from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore, keys
 

@@ -1,4 +1,4 @@
-"""The head as of a day, read by Spark: what `vitrine.heads.HeadReader` reads in one process."""
+"""The head as of a day, read by Spark: what `vitrine.head.reader.HeadReader` reads in one process."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ from vitrine.contracts.training import (
     pair_schema,
     sample_schema,
 )
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError
-from vitrine.heads import read_manifest
+from vitrine.head.embedding_sets import read_embedding_set
+from vitrine.head.reader import read_manifest
 from vitrine.settings import Settings
 from vitrine.storage import keys
 

@@ -9,9 +9,9 @@ from spark_jobs.mining.grades import store_grades
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.training import MiningParameters, MiningPlan, training_window
-from vitrine.embedding_sets import read_embedding_set
 from vitrine.errors import ContractError, SettingsError
 from vitrine.event_log import event_parts
+from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.partitions import parse_partition_key
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys

@@ -18,7 +18,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, Manifest, PartFile
 from vitrine.contracts.document import Provenance
 from vitrine.errors import ContractError
-from vitrine.heads import manifest_key, read_manifest
+from vitrine.head.reader import manifest_key, read_manifest
 from vitrine.identity import attempt_id, content_id
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger

@@ -19,7 +19,7 @@ from tests.end_to_end.conftest import CATALOG_ID, DAYS, HTTP_TIMEOUT_S, ROOT, Re
 from tests.platform_fixture import Platform
 from tests.waiting import wait_for
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.heads import HeadReader, read_manifest
+from vitrine.head.reader import HeadReader, read_manifest
 
 pytestmark = pytest.mark.timeout(3000)
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from vitrine.contracts.datasets import Delivery, EmbeddingBlock, Manifest, PartFile
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.contracts.releases import IndexVersion
-from vitrine.heads import manifest_key
+from vitrine.head.reader import manifest_key
 from vitrine.identity import attempt_id, canonical_json, content_id, sha256_hex
 from vitrine.ledger import Ledger
 from vitrine.provenance import describe_run

@@ -18,7 +18,7 @@ from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, Manifest, PartFile
 from vitrine.contracts.items import Reason, candidate_schema, manifest_items_schema
-from vitrine.heads import manifest_key
+from vitrine.head.reader import manifest_key
 from vitrine.identity import attempt_id, content_id, sha256_hex
 from vitrine.ingest_policy import IngestPolicy, profile_key
 from vitrine.settings import Settings

@@ -18,7 +18,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.events import event_schema
 from vitrine.contracts.training import MiningParameters
 from vitrine.event_log import put_event_part
-from vitrine.heads import manifest_units, read_manifest
+from vitrine.head.reader import manifest_units, read_manifest
 from vitrine.settings import Settings
 from vitrine.storage.object_file import open_parquet
 

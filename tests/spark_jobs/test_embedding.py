@@ -19,7 +19,7 @@ from tests.spark_jobs.embedding_runs import held_unit, many_units, running_drive
 from vitrine.catalogs import Catalog
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, GateError, ObjectCorruptError, SettingsError, SpaceMixError
-from vitrine.heads import external_fingerprint
+from vitrine.head.reader import external_fingerprint
 from vitrine.ledger import Ledger, tables
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys

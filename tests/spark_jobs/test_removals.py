@@ -19,7 +19,7 @@ from vitrine.catalogs import Catalog
 from vitrine.contracts.datasets import EmbeddingBlock, Manifest
 from vitrine.contracts.items import Reason
 from vitrine.errors import GateError
-from vitrine.heads import manifest_units, read_manifest
+from vitrine.head.reader import manifest_units, read_manifest
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

@@ -18,7 +18,7 @@ from vitrine.catalogs import Catalog, QualityThresholds, get_catalog
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import Reason, manifest_items_schema
 from vitrine.errors import ContractError, GateError
-from vitrine.heads import read_manifest
+from vitrine.head.reader import read_manifest
 from vitrine.ingest_policy import IngestPolicy
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 from vitrine.contracts.datasets import Manifest, PartFile
 from vitrine.contracts.items import candidate_schema, manifest_items_schema
 from vitrine.errors import ContractError, ObjectMissingError
-from vitrine.heads import HeadReader, head_rows, manifest_key, manifest_units, read_manifest
+from vitrine.head.reader import HeadReader, head_rows, manifest_key, manifest_units, read_manifest
 from vitrine.identity import content_id, sha256_hex
 from vitrine.storage import ObjectStore, keys
 

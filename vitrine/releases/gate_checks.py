@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vitrine.catalogs import ReleaseThresholds
 from vitrine.contracts.releases import Release
-from vitrine.embedding_sets import read_embedding_set
+from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.releases.gate_report import GateCheck, at_least, at_most
 from vitrine.releases.golden_search import EncodedQueries, Modality, ask_golden_queries
 from vitrine.releases.local_release import LocalRelease

@@ -23,7 +23,7 @@ from vitrine.contracts.releases import GoldenSet, Release
 from vitrine.encoder import load_encoder, publish_encoder
 from vitrine.encoder.manifest import EncoderManifest
 from vitrine.errors import ContractError, GateError
-from vitrine.heads import external_fingerprint
+from vitrine.head.reader import external_fingerprint
 from vitrine.ledger import Ledger
 from vitrine.releases.gate import gate_release
 from vitrine.releases.gate_report import GateReport
