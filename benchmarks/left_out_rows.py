@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vitrine.row_sets import RowSet, every_row
+from vitrine.row_arrays.row_sets import RowSet, every_row
 
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 

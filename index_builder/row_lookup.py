@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vitrine.errors import ContractError
-from vitrine.sorted_rows import ROW_TYPE
+from vitrine.row_arrays.sorted_rows import ROW_TYPE
 
 NO_ROW = -1
 

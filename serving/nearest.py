@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.item_groups import RowGroups
-from vitrine.row_sets import RowSet, every_row
+from vitrine.row_arrays.row_sets import RowSet, every_row
 from vitrine.vector_index import VectorIndex
 
 # Rows asked for at first, for each group that is wanted, and at most in one go. A shop has a few views and variants of

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.filter_columns import MISSING_CODE, MISSING_TIME, FilterColumn
-from vitrine.sorted_rows import equal_span, first_place
+from vitrine.row_arrays.sorted_rows import equal_span, first_place
 
 Span = tuple[int, int]
 

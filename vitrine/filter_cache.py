@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from vitrine.row_sets import RowSet
+from vitrine.row_arrays.row_sets import RowSet
 
 
 class FilterCache:

@@ -17,7 +17,7 @@ from vitrine.errors import RequestError
 from vitrine.filter_cache import FilterCache
 from vitrine.filter_columns import FilterColumn, microseconds
 from vitrine.matching import matching_rows
-from vitrine.row_sets import RowSet
+from vitrine.row_arrays.row_sets import RowSet
 
 _BOUNDS = ("gt", "gte", "lt", "lte")
 _EXPECTED = {

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.mapped_arrays import map_array
-from vitrine.sorted_rows import ROW_TYPE, equal_span, sort_rows
+from vitrine.row_arrays.mapped_arrays import map_array
+from vitrine.row_arrays.sorted_rows import ROW_TYPE, equal_span, sort_rows
 
 GroupKind = Literal["image", "product"]
 

@@ -21,7 +21,7 @@ from vitrine.filter_cache import FilterCache
 from vitrine.filter_columns import FilterColumn, open_columns
 from vitrine.filters import filter_rows
 from vitrine.item_groups import GroupKind, RowGroups, open_groups
-from vitrine.row_sets import RowSet
+from vitrine.row_arrays.row_sets import RowSet
 
 ITEMS_FILE = "items.sqlite"
 

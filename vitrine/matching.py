@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vitrine.conditions import Condition, Span
 from vitrine.filter_cache import FilterCache
 from vitrine.filter_columns import FilterColumn
-from vitrine.row_sets import RowSet, empty_bits
+from vitrine.row_arrays.row_sets import RowSet, empty_bits
 
 # Up to this many rows of the narrowest condition, the others are looked up row by row. It is also about what the index
 # compares exactly.

@@ -9,7 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.mapped_arrays import map_array
+from vitrine.row_arrays.mapped_arrays import map_array
 
 # A JSON text may hold half of a surrogate pair, which UTF-8 has no bytes for. Order stays that of code points.
 _ERRORS = "surrogatepass"

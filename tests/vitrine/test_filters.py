@@ -19,7 +19,7 @@ from vitrine.errors import ContractError, RequestError
 from vitrine.filter_cache import FilterCache
 from vitrine.filter_columns import encode_column, open_columns, write_columns
 from vitrine.filters import filter_rows
-from vitrine.row_sets import RowSet
+from vitrine.row_arrays.row_sets import RowSet
 
 KINDS = {"category": "category", "attributes.size/é": "number", "price": "number", "in_stock": "boolean"}
 KINDS |= {"created_at": "time"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitrine.row_sets import RowSet, every_row
+from vitrine.row_arrays.row_sets import RowSet, every_row
 
 MASKS = st.lists(st.booleans(), max_size=200).map(lambda marks: np.array(marks, dtype=np.bool_))
 

@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.row_sets import RowSet
+from vitrine.row_arrays.row_sets import RowSet
 from vitrine.vector_index.best import Answers, nothing
 from vitrine.vector_index.nearby import MOST_LEFT_OUT, NEARBY, alike, lies_far, nearby_shares
 from vitrine.vector_index.shards import Shard

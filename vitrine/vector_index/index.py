@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError
-from vitrine.row_sets import RowSet
+from vitrine.row_arrays.row_sets import RowSet
 from vitrine.vector_index.best import best_of, bounded, nothing
 from vitrine.vector_index.filtered import search_filtered
 from vitrine.vector_index.shards import REFINEMENT_FILE, Shard, open_shard, read_through

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.row_sets import RowSet
+from vitrine.row_arrays.row_sets import RowSet
 
 NEARBY = 64  # rows looked at around a query
 _SURE = 16  # matches among them from which their share is known to within about a quarter: sqrt(16) / 16

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index_builder.recipes import recipe_of
-from vitrine.row_sets import RowSet, every_row
+from vitrine.row_arrays.row_sets import RowSet, every_row
 from vitrine.vector_index import VectorIndex
 from vitrine.vector_index.nearby import NEARBY, alike, lies_far, nearby_shares
 
