@@ -91,7 +91,7 @@ def build_table(folder: Path, items: int, memory_mb: int) -> dict[str, Any]:
 def ask_table(folder: Path, items: int, memory_mb: int) -> dict[str, Any]:  # noqa: ARG001
     """Opens the table and asks it."""
     from vitrine.contracts.releases import ItemTable as Manifest
-    from vitrine.item_table import ItemTable
+    from vitrine.item_table.table import ItemTable
 
     manifest = Manifest(
         item_table_id="items-of-a-benchmark",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from index_builder.attributes import Attributes, Scalar, attribute_text
 from index_builder.filter_choice import ATTRIBUTE_PREFIX, ChosenColumn
-from vitrine.filter_columns import ColumnFiles, missing_value, value_type, write_dictionary, write_order
+from vitrine.item_table.columns import ColumnFiles, missing_value, value_type, write_dictionary, write_order
 
 
 class ColumnFileWriters:

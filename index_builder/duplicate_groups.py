@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.near_duplicates import near_components
-from vitrine.item_groups import GroupKind, write_groups
+from vitrine.item_table.groups import GroupKind, write_groups
 
 # Read of a head's rows, each as 64 bits.
 GROUPED_COLUMNS = ("embedding_key", "image_sha256", "perceptual_hash", "parent_id")

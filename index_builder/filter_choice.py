@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from index_builder.attributes import Attributes, Scalar, attribute_text
-from vitrine.filter_columns import ColumnKind
+from vitrine.item_table.columns import ColumnKind
 
 NAMED_COLUMNS: dict[str, ColumnKind] = {
     "category": "category",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vitrine.item_table import ITEMS_COLUMNS, ITEMS_INDEX, ITEMS_SCHEMA
+from vitrine.item_table.table import ITEMS_COLUMNS, ITEMS_INDEX, ITEMS_SCHEMA
 
 # Columns of the item table after `row`, and the manifest column each is read from.
 _SOURCES = {"width": "image_width", "height": "image_height"}

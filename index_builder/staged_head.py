@@ -22,8 +22,8 @@ from index_builder.metadata_digest import MetadataDigest
 from index_builder.row_buckets import RowBuckets
 from index_builder.row_lookup import NO_ROW, RowLookup
 from vitrine.errors import ContractError
-from vitrine.item_groups import GroupKind
-from vitrine.item_table import ITEMS_FILE
+from vitrine.item_table.groups import GroupKind
+from vitrine.item_table.table import ITEMS_FILE
 from vitrine.progress import progress
 
 HEAD_COLUMNS = tuple(dict.fromkeys([*STORED_COLUMNS, *GROUPED_COLUMNS]))

@@ -16,7 +16,7 @@ from vitrine.errors import DecodersBusyError, ImageError, RequestError, StorageE
 from vitrine.identity import sha256_hex
 from vitrine.images.decoders.pool import Decoders
 from vitrine.images.decoding import WorkLimit, decode_image
-from vitrine.item_table import StoredItem
+from vitrine.item_table.table import StoredItem
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 

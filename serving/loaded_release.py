@@ -15,7 +15,7 @@ from serving.release_cache import CachedRelease
 from vitrine.contracts.releases import Release
 from vitrine.encoder import Encoder, load_encoder
 from vitrine.errors import ReleaseError
-from vitrine.item_table import ItemTable
+from vitrine.item_table.table import ItemTable
 from vitrine.settings import Settings
 from vitrine.vector_index import VectorIndex
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.item_groups import RowGroups
+from vitrine.item_table.groups import RowGroups
 from vitrine.row_arrays.row_sets import RowSet, every_row
 from vitrine.vector_index import VectorIndex
 

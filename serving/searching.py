@@ -20,7 +20,7 @@ from serving.worker_slots import ServingRelease
 from vitrine.errors import ContractError, DecodersBusyError, EncoderError, ImageError, RequestError
 from vitrine.images.decoders.pool import Decoders
 from vitrine.images.decoding import WorkLimit
-from vitrine.item_table import StoredItem
+from vitrine.item_table.table import StoredItem
 from vitrine.settings import Settings
 
 # Two threads at most wait for pictures of rare kinds; the others go on searching.

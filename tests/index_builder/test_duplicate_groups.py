@@ -11,7 +11,7 @@ import pytest
 from index_builder.duplicate_groups import GroupKeys, hash_keys, joined, text_keys
 from vitrine.disjoint_sets import DisjointSets
 from vitrine.identity import sha256_hex
-from vitrine.item_groups import open_groups
+from vitrine.item_table.groups import open_groups
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -15,7 +15,7 @@ from index_builder.attributes import Attributes
 from index_builder.column_files import ColumnFileWriters
 from index_builder.filter_choice import NAMED_COLUMNS, ColumnChoice
 from vitrine.contracts.items import manifest_items_schema
-from vitrine.filter_columns import encode_column, open_columns
+from vitrine.item_table.columns import encode_column, open_columns
 
 SCHEMA = pa.schema([manifest_items_schema().field(name) for name in (*NAMED_COLUMNS, "attributes")])
 

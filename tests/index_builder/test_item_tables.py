@@ -22,7 +22,7 @@ from index_builder.staged_head import StagedHead
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
 from vitrine.contracts.releases import Release
 from vitrine.errors import ContractError, RequestError
-from vitrine.item_table import ITEMS_FILE, ItemTable
+from vitrine.item_table.table import ITEMS_FILE, ItemTable
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys

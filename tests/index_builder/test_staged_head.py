@@ -16,7 +16,7 @@ from vitrine.contracts.items import manifest_items_schema
 from vitrine.contracts.releases import ItemTable as ItemTableManifest
 from vitrine.errors import ContractError
 from vitrine.identity import sha256_hex
-from vitrine.item_table import ItemTable
+from vitrine.item_table.table import ItemTable
 
 SCHEMA = pa.schema([manifest_items_schema().field(name) for name in HEAD_COLUMNS])
 NAMED = pa.schema([SCHEMA.field("item_id"), SCHEMA.field("embedding_key")])

@@ -11,7 +11,7 @@ import pytest
 from serving import nearest
 from serving.nearest import nearest_groups, nearest_rows
 from vitrine.contracts.releases import IndexVersion, RecallFigures
-from vitrine.item_groups import RowGroups
+from vitrine.item_table.groups import RowGroups
 from vitrine.row_arrays.row_sets import RowSet
 from vitrine.row_arrays.sorted_rows import sort_rows
 from vitrine.vector_index import INDEX_FILE, VectorIndex

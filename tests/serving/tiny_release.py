@@ -17,10 +17,10 @@ from PIL import Image
 
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable, RecallFigures, Release
-from vitrine.filter_columns import encode_column, write_columns
 from vitrine.identity import content_id, sha256_hex
-from vitrine.item_groups import write_groups
-from vitrine.item_table import ITEMS_COLUMNS, ITEMS_FILE, ITEMS_INDEX, ITEMS_SCHEMA
+from vitrine.item_table.columns import encode_column, write_columns
+from vitrine.item_table.groups import write_groups
+from vitrine.item_table.table import ITEMS_COLUMNS, ITEMS_FILE, ITEMS_INDEX, ITEMS_SCHEMA
 from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vitrine import matching
 from vitrine.errors import ContractError, RequestError
-from vitrine.filter_cache import FilterCache
-from vitrine.filter_columns import encode_column, open_columns, write_columns
-from vitrine.filters import filter_rows
+from vitrine.item_table import matching
+from vitrine.item_table.columns import encode_column, open_columns, write_columns
+from vitrine.item_table.filter_cache import FilterCache
+from vitrine.item_table.filters import filter_rows
 from vitrine.row_arrays.row_sets import RowSet
 
 KINDS = {"category": "category", "attributes.size/é": "number", "price": "number", "in_stock": "boolean"}

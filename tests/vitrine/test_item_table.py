@@ -11,9 +11,9 @@ import pytest
 
 from vitrine.contracts.releases import ItemTable as ItemTableManifest
 from vitrine.errors import ContractError
-from vitrine.filter_columns import encode_column, write_columns
-from vitrine.item_groups import write_groups
-from vitrine.item_table import ITEMS_COLUMNS, ITEMS_FILE, ITEMS_INDEX, ITEMS_SCHEMA, ItemTable
+from vitrine.item_table.columns import encode_column, write_columns
+from vitrine.item_table.groups import write_groups
+from vitrine.item_table.table import ITEMS_COLUMNS, ITEMS_FILE, ITEMS_INDEX, ITEMS_SCHEMA, ItemTable
 
 COLORS = ["red", "blue", None, "red"]
 

@@ -15,7 +15,7 @@ from vitrine.contracts.releases import GoldenQuery, GoldenSet
 from vitrine.errors import ContractError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.images.altered import draw_alteration
-from vitrine.item_table import ItemTable, StoredItem
+from vitrine.item_table.table import ItemTable, StoredItem
 from vitrine.ledger import Ledger
 from vitrine.releases.local_release import LocalRelease
 from vitrine.storage import ObjectStore, keys

@@ -8,7 +8,7 @@ from pathlib import Path
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable, Release
 from vitrine.errors import ObjectMissingError, ReleaseError
-from vitrine.item_table import ItemTable as OpenedItemTable
+from vitrine.item_table.table import ItemTable as OpenedItemTable
 from vitrine.storage import ObjectStore, keys
 from vitrine.vector_index import VectorIndex
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.filter_columns import MISSING_CODE, MISSING_TIME, FilterColumn
+from vitrine.item_table.columns import MISSING_CODE, MISSING_TIME, FilterColumn
 from vitrine.row_arrays.sorted_rows import equal_span, first_place
 
 Span = tuple[int, int]

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from vitrine.contracts.releases import ItemTable as ItemTableManifest
 from vitrine.errors import ContractError
-from vitrine.filter_cache import FilterCache
-from vitrine.filter_columns import FilterColumn, open_columns
-from vitrine.filters import filter_rows
-from vitrine.item_groups import GroupKind, RowGroups, open_groups
+from vitrine.item_table.columns import FilterColumn, open_columns
+from vitrine.item_table.filter_cache import FilterCache
+from vitrine.item_table.filters import filter_rows
+from vitrine.item_table.groups import GroupKind, RowGroups, open_groups
 from vitrine.row_arrays.row_sets import RowSet
 
 ITEMS_FILE = "items.sqlite"

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from vitrine.errors import ContractError
+from vitrine.item_table.text_lists import open_texts, write_texts
 from vitrine.row_arrays.mapped_arrays import map_array
 from vitrine.row_arrays.sorted_rows import ROW_TYPE, sort_rows
-from vitrine.text_lists import open_texts, write_texts
 
 ColumnKind = Literal["category", "number", "boolean", "time"]
 

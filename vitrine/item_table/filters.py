@@ -12,11 +12,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from vitrine.conditions import Condition, Equal, Within
 from vitrine.errors import RequestError
-from vitrine.filter_cache import FilterCache
-from vitrine.filter_columns import FilterColumn, microseconds
-from vitrine.matching import matching_rows
+from vitrine.item_table.columns import FilterColumn, microseconds
+from vitrine.item_table.conditions import Condition, Equal, Within
+from vitrine.item_table.filter_cache import FilterCache
+from vitrine.item_table.matching import matching_rows
 from vitrine.row_arrays.row_sets import RowSet
 
 _BOUNDS = ("gt", "gte", "lt", "lte")

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.conditions import Condition, Span
-from vitrine.filter_cache import FilterCache
-from vitrine.filter_columns import FilterColumn
+from vitrine.item_table.columns import FilterColumn
+from vitrine.item_table.conditions import Condition, Span
+from vitrine.item_table.filter_cache import FilterCache
 from vitrine.row_arrays.row_sets import RowSet, empty_bits
 
 # Up to this many rows of the narrowest condition, the others are looked up row by row. It is also about what the index
