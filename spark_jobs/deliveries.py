@@ -17,13 +17,13 @@ from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, PartFile
 from vitrine.contracts.document import StoredFile, check_file_name
-from vitrine.deliveries.byte_ranges import CHUNK_BYTES, LocalBytes, Unreadable
-from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import plan_splits, read_rows
-from vitrine.deliveries.reading_limits import ReadingLimits
-from vitrine.deliveries.sources import DeliverySource, SourceFile, open_source
 from vitrine.errors import DeliveryError, ObjectMissingError
 from vitrine.identity import content_id
+from vitrine.items.byte_ranges import CHUNK_BYTES, LocalBytes, Unreadable
+from vitrine.items.files import plan_splits, read_rows
+from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.limits import ReadingLimits
+from vitrine.items.sources import DeliverySource, SourceFile, open_source
 from vitrine.ledger import Ledger
 from vitrine.partitions import parse_partition_key
 from vitrine.progress import progress

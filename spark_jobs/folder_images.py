@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 from spark_jobs.image_listing import ImageListing
-from vitrine.deliveries.byte_ranges import CHUNK_BYTES
-from vitrine.deliveries.image_uris import is_relative, relative_path
 from vitrine.errors import DeliveryError
 from vitrine.identity import sha256_hex
+from vitrine.items.byte_ranges import CHUNK_BYTES
+from vitrine.items.image_uris import is_relative, relative_path
 from vitrine.progress import Advance
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import StoredBytes

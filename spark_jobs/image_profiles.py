@@ -12,11 +12,11 @@ from PIL import Image
 from spark_jobs.image_fetching import ImageFetcher
 from spark_jobs.perceptual_hash import looks_of
 from vitrine.contracts.items import Reason
-from vitrine.deliveries.item_rows import Verdict
 from vitrine.errors import ImageError
 from vitrine.identity import sha256_hex
 from vitrine.images.decoding import PictureHeader, WorkLimit, decode_image, read_header
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.policy import IngestPolicy
+from vitrine.items.rows import Verdict
 
 # Enough for the hash and the grey flag; a JPEG is decoded at up to an eighth of its size, and its end is seen all the
 # same, so that a file that is cut short is found.

@@ -11,8 +11,8 @@ from itertools import islice
 
 from spark_jobs.image_fetching import ImageFetcher
 from spark_jobs.image_listing import ImageListing
-from vitrine.deliveries.image_uris import ImagePlaces, resolve_image_uri
 from vitrine.errors import ObjectMissingError
+from vitrine.items.image_uris import ImagePlaces, resolve_image_uri
 from vitrine.progress import Advance
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_store import parse_s3_uri

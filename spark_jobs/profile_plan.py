@@ -6,10 +6,10 @@ from itertools import islice
 
 from spark_jobs.profile_workers import ItemsFile, ProfileTask
 from vitrine.contracts.datasets import Delivery
-from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import plan_splits, read_rows
-from vitrine.deliveries.reading_limits import ReadingLimits
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.files import plan_splits, read_rows
+from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.limits import ReadingLimits
+from vitrine.items.policy import IngestPolicy
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_file import StoredBytes

@@ -30,13 +30,13 @@ from spark_jobs.image_profiles import JudgedImage, profile_image
 from spark_jobs.image_spool import Spool, process_spool
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import candidate_schema
-from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import Split, count_rows, read_rows
-from vitrine.deliveries.item_rows import judge_rows
-from vitrine.deliveries.reading_limits import ReadingLimits
-from vitrine.deliveries.row_errors import at_row, row_name, unforeseen_at
 from vitrine.identity import content_id, sha256_hex
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.files import Split, count_rows, read_rows
+from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.limits import ReadingLimits
+from vitrine.items.policy import IngestPolicy
+from vitrine.items.row_errors import at_row, row_name, unforeseen_at
+from vitrine.items.rows import judge_rows
 from vitrine.settings import Settings
 from vitrine.storage.object_file import StoredBytes, open_parquet
 

@@ -30,7 +30,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery
 from vitrine.errors import ContractError, StorageError
 from vitrine.identity import attempt_id
-from vitrine.ingest_policy import IngestPolicy, profile_key
+from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import CommittedAttempt, Ledger
 from vitrine.progress import progress
 from vitrine.scratch import scratch_folder

@@ -10,7 +10,7 @@ from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.errors import ContractError, GateError, SpaceMixError, StaleHeadError
 from vitrine.head.reader import manifest_units, read_manifest
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.policy import IngestPolicy
 from vitrine.settings import Settings
 
 

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Any
 
 from vitrine.connections import open_object_store
-from vitrine.deliveries.byte_ranges import Unreadable
-from vitrine.deliveries.column_values import WrongType, read_embedding
-from vitrine.deliveries.item_files import items_format, plan_splits, read_rows
-from vitrine.deliveries.reading_limits import ReadingLimits
-from vitrine.deliveries.sources import SourceFile, open_source
+from vitrine.items.byte_ranges import Unreadable
+from vitrine.items.column_values import WrongType, read_embedding
+from vitrine.items.files import items_format, plan_splits, read_rows
+from vitrine.items.limits import ReadingLimits
+from vitrine.items.sources import SourceFile, open_source
 from vitrine.settings import Settings
 
 INSPECTED_ROWS = 1000

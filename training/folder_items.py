@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from vitrine.catalogs import Catalog
-from vitrine.deliveries.byte_ranges import Unreadable
-from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import plan_splits, read_rows
-from vitrine.deliveries.item_rows import judge_rows
-from vitrine.deliveries.reading_limits import ReadingLimits
-from vitrine.deliveries.sources import DeliverySource, open_folder
 from vitrine.identity import attempt_id
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.byte_ranges import Unreadable
+from vitrine.items.files import plan_splits, read_rows
+from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.limits import ReadingLimits
+from vitrine.items.policy import IngestPolicy
+from vitrine.items.rows import judge_rows
+from vitrine.items.sources import DeliverySource, open_folder
 from vitrine.settings import Settings
 
 _PARTITION = re.compile(r"dt=\d{4}-\d{2}-\d{2}")

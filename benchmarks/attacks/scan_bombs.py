@@ -31,7 +31,7 @@ from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError
 from vitrine.images.decoding import WorkLimit, decode_image
 from vitrine.images.formats.jpeg import SCAN_S
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.policy import IngestPolicy
 from vitrine.process_table import stat_fields
 from vitrine.settings import Settings
 

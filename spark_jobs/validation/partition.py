@@ -20,7 +20,7 @@ from vitrine.contracts.document import Provenance
 from vitrine.errors import ContractError
 from vitrine.head.reader import manifest_key, read_manifest
 from vitrine.identity import attempt_id, content_id
-from vitrine.ingest_policy import IngestPolicy, profile_key
+from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger
 from vitrine.provenance import describe_run, put_provenance
 from vitrine.scratch import scratch_folder

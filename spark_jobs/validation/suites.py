@@ -17,7 +17,7 @@ from spark_jobs.validation.frames import ACCEPTED, DELETED
 from spark_jobs.validation.gx import load_great_expectations
 from vitrine.contracts.items import Reason
 from vitrine.images.decoding import ALLOWED_FORMATS
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.policy import IngestPolicy
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuite

@@ -20,7 +20,7 @@ from vitrine.contracts.datasets import Delivery, Manifest, PartFile
 from vitrine.contracts.items import Reason, candidate_schema, manifest_items_schema
 from vitrine.head.reader import manifest_key
 from vitrine.identity import attempt_id, content_id, sha256_hex
-from vitrine.ingest_policy import IngestPolicy, profile_key
+from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 

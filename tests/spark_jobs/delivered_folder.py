@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vitrine.catalogs import Catalog, declare_catalog
-from vitrine.ingest_policy import IngestPolicy, profile_key
+from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

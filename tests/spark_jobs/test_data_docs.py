@@ -42,7 +42,7 @@ logging.basicConfig(level=logging.INFO)
 from spark_jobs.validation.expectations import run_suites
 from spark_jobs.validation.suites import images_suite, items_suite
 from vitrine.catalogs import Catalog
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.policy import IngestPolicy
 from vitrine.settings import Settings
 settings = Settings(state_dir=Path(sys.argv[1]))
 policy = IngestPolicy.of(Catalog(catalog_id="shop"), settings)

@@ -19,9 +19,9 @@ from tests.spark_jobs.delivered_folder import (
     write_jsonl,
     write_parquet,
 )
-from vitrine.deliveries.sources import open_source
 from vitrine.errors import CatalogError, DeliveryError, ObjectChangedError
 from vitrine.identity import content_id, sha256_hex
+from vitrine.items.sources import open_source
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys

@@ -20,7 +20,7 @@ from spark_jobs.image_profiles import profile_bytes, profile_image
 from tests.spark_jobs.delivered_folder import picture
 from vitrine.catalogs import Catalog
 from vitrine.errors import StorageError
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.policy import IngestPolicy
 from vitrine.process_state import garbage_kept
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

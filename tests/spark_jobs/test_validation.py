@@ -19,7 +19,7 @@ from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import Reason, manifest_items_schema
 from vitrine.errors import ContractError, GateError
 from vitrine.head.reader import read_manifest
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.policy import IngestPolicy
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

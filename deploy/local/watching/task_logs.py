@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrine import errors
-from vitrine.deliveries.row_errors import REPORT_IT
+from vitrine.items.row_errors import REPORT_IT
 
 _FRAMES = 4
 _UNFORESEEN = errors.UnforeseenError.__name__

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from deploy.local.watching.task_logs import TaskError, read_task_error
-from vitrine.deliveries.row_errors import at_row, unforeseen_at
 from vitrine.errors import UnforeseenError
+from vitrine.items.row_errors import at_row, unforeseen_at
 
 LOGS = Path(__file__).parent / "recorded_logs"
 CHILD = "airflow.task.hooks.vitrine_airflow.spark._BoundSparkSubmitHook"

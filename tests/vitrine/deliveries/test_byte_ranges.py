@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitrine.deliveries import byte_ranges
-from vitrine.deliveries.byte_ranges import LocalBytes, Unreadable, lines, unzipped_lines
+from vitrine.items import byte_ranges
+from vitrine.items.byte_ranges import LocalBytes, Unreadable, lines, unzipped_lines
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import RangeFile, StoredBytes
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from tests.spark_jobs.delivered_folder import write_csv, write_jsonl, write_parquet
 from vitrine.catalogs import Catalog
-from vitrine.deliveries.byte_ranges import MAX_LINE_BYTES, LocalBytes, Unreadable
-from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import Row, count_rows, items_format, plan_splits, read_rows
-from vitrine.deliveries.item_rows import judge_rows
-from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.errors import DeliveryError
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.byte_ranges import MAX_LINE_BYTES, LocalBytes, Unreadable
+from vitrine.items.files import Row, count_rows, items_format, plan_splits, read_rows
+from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.limits import ReadingLimits
+from vitrine.items.policy import IngestPolicy
+from vitrine.items.rows import judge_rows
 from vitrine.settings import Settings
 
 POLICY = IngestPolicy.of(Catalog(catalog_id="demo"), Settings())

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from vitrine.catalogs import Catalog
-from vitrine.deliveries.byte_ranges import Unreadable
-from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import Row
-from vitrine.deliveries.item_rows import judge_row
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.byte_ranges import Unreadable
+from vitrine.items.files import Row
+from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.policy import IngestPolicy
+from vitrine.items.rows import judge_row
 from vitrine.settings import Settings
 
 POLICY = IngestPolicy.of(Catalog(catalog_id="demo"), Settings())

@@ -12,12 +12,12 @@ from spark_jobs.candidate_batches import judged_rows_schema
 from spark_jobs.image_profiles import JudgedImage
 from spark_jobs.profile_workers import _with_profiles
 from vitrine.catalogs import Catalog
-from vitrine.deliveries.image_uris import ImagePlaces
-from vitrine.deliveries.item_files import Row
-from vitrine.deliveries.item_rows import judge_rows
-from vitrine.deliveries.row_errors import at_row
 from vitrine.errors import ImageError, StorageError, UnforeseenError, VitrineError
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.files import Row
+from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.policy import IngestPolicy
+from vitrine.items.row_errors import at_row
+from vitrine.items.rows import judge_rows
 from vitrine.settings import Settings
 from vitrine.spark_configuration import failed_job
 

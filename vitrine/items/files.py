@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vitrine.deliveries.byte_ranges import Unreadable, lines, unzipped_lines
-from vitrine.deliveries.parquet_rows import parquet_row_counts, read_parquet_rows
-from vitrine.deliveries.reading_limits import ReadingLimits
 from vitrine.errors import DeliveryError
+from vitrine.items.byte_ranges import Unreadable, lines, unzipped_lines
+from vitrine.items.limits import ReadingLimits
+from vitrine.items.parquet_rows import parquet_row_counts, read_parquet_rows
 from vitrine.process_state import csv_field_limit
 from vitrine.storage.object_file import ByteSource
 

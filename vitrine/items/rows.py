@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.contracts.items import OPTIONAL_COLUMNS, REQUIRED_COLUMNS, TEXT_COLUMNS, Reason
-from vitrine.deliveries.byte_ranges import Unreadable
-from vitrine.deliveries.column_values import (
+from vitrine.items.byte_ranges import Unreadable
+from vitrine.items.column_values import (
     WrongType,
     attributes_json,
     read_attributes,
@@ -24,10 +24,10 @@ from vitrine.deliveries.column_values import (
     read_text,
     read_time,
 )
-from vitrine.deliveries.image_uris import ImagePlaces, resolve_image_uri
-from vitrine.deliveries.item_files import Row
-from vitrine.deliveries.row_errors import unforeseen_at
-from vitrine.ingest_policy import IngestPolicy
+from vitrine.items.files import Row
+from vitrine.items.image_uris import ImagePlaces, resolve_image_uri
+from vitrine.items.policy import IngestPolicy
+from vitrine.items.row_errors import unforeseen_at
 
 _KNOWN = {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}
 _TYPED: dict[str, Callable[[Any], Any]] = {"image_uri": read_text, **dict.fromkeys(TEXT_COLUMNS, read_text)}

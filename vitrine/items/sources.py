@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from vitrine.deliveries.byte_ranges import LocalBytes
-from vitrine.deliveries.item_files import SUFFIXES, items_format
 from vitrine.errors import DeliveryError, ObjectMissingError, StorageError
+from vitrine.items.byte_ranges import LocalBytes
+from vitrine.items.files import SUFFIXES, items_format
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import ByteSource, StoredBytes
 from vitrine.storage.object_store import parse_s3_uri

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vitrine.deliveries.byte_ranges import MAX_LINE_BYTES, Unreadable
 from vitrine.errors import DeliveryError
+from vitrine.items.byte_ranges import MAX_LINE_BYTES, Unreadable
 from vitrine.storage.object_file import ByteSource, RangeFile
 
 # Each batch copies the dictionaries of its columns once: with 512 rows that took most of the time of reading.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.deliveries.byte_ranges import Unreadable
+from vitrine.items.byte_ranges import Unreadable
 
 MAX_ITEM_ID = 512
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
