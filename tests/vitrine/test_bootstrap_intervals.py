@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitrine.bootstrap_intervals import difference_interval, mean_interval
 from vitrine.errors import ContractError
+from vitrine.retrieval.intervals import difference_interval, mean_interval
 
 VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitrine.errors import ContractError
-from vitrine.retrieval_metrics import average_precision, mean_over_queries, mrr, ndcg, precision_at_k, recall_at_k
+from vitrine.retrieval.metrics import average_precision, mean_over_queries, mrr, ndcg, precision_at_k, recall_at_k
 
 RANKINGS = st.lists(st.integers(0, 12), max_size=12, unique=True)
 RELEVANT = st.sets(st.integers(0, 12), min_size=1)

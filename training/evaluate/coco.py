@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluate.catalog import Picture
-from vitrine.bootstrap_intervals import Interval, mean_interval
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, ImageError
+from vitrine.retrieval.intervals import Interval, mean_interval
 
 TOP_KS = (1, 5, 10)
 _ROWS_AT_ONCE = 256

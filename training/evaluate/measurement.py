@@ -25,8 +25,8 @@ from training.evaluate.scoring import TaskAnswers, answer
 from training.evaluate.slices import Slice, slices_of
 from training.evaluate.task import Entry, Task
 from training.evaluate.tasks import QuerySplit, find_tasks
-from vitrine.bootstrap_intervals import difference_interval, mean_interval
 from vitrine.errors import ContractError
+from vitrine.retrieval.intervals import difference_interval, mean_interval
 
 SLICE_RESAMPLES = 500  # a slice is a hint, and there are many
 

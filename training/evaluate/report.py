@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from vitrine.bootstrap_intervals import Interval
 from vitrine.contracts.document import Document
 from vitrine.errors import ContractError
 from vitrine.identity import content_id
+from vitrine.retrieval.intervals import Interval
 
 _DIGITS = 6  # enough for a share of a million queries; keeps equal reports equal bytes
 

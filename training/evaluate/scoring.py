@@ -12,7 +12,7 @@ from training.evaluate.retrievers import Retriever
 from training.evaluate.task import Task
 from training.samples import Sample
 from vitrine.errors import ContractError
-from vitrine.retrieval_metrics import average_precision, mrr, ndcg, precision_at_k, recall_at_k
+from vitrine.retrieval.metrics import average_precision, mrr, ndcg, precision_at_k, recall_at_k
 
 DEPTH = 1_000
 SHOWN = 10

@@ -17,7 +17,7 @@ from training.evaluate.slices import slices_of
 from training.evaluate.task import Entry, Query, Task
 from training.samples import Sample
 from vitrine.errors import ContractError
-from vitrine.retrieval_metrics import average_precision, mrr, ndcg, recall_at_k
+from vitrine.retrieval.metrics import average_precision, mrr, ndcg, recall_at_k
 
 
 def sample(number: int, *, parent: int, category: str = "mug", color: str = "red", day: int = 1) -> Sample:

@@ -1,0 +1,1 @@
+"""How good ranked answers are, and how surely that is known."""
