@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vitrine.disjoint_sets import DisjointSets
+from vitrine.duplicates.disjoint_sets import DisjointSets
 
 _BITS = 64
 _MOST_BLOCKS = 13

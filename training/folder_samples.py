@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.folder_items import Row, read_head, text
 from training.samples import Sample, Split, TrainingData, samples_id
-from vitrine.disjoint_sets import DisjointSets
+from vitrine.duplicates.disjoint_sets import DisjointSets
 from vitrine.errors import ContractError
 from vitrine.identity import sha256_hex
 from vitrine.images.photo_kinds import photo_kind_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vitrine.disjoint_sets import DisjointSets
+from vitrine.duplicates.disjoint_sets import DisjointSets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

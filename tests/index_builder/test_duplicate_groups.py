@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from index_builder.duplicate_groups import GroupKeys, hash_keys, joined, text_keys
-from vitrine.disjoint_sets import DisjointSets
+from vitrine.duplicates.disjoint_sets import DisjointSets
 from vitrine.identity import sha256_hex
 from vitrine.item_table.groups import open_groups
 

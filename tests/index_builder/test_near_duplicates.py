@@ -9,7 +9,7 @@ import pytest
 
 from index_builder import near_duplicates
 from index_builder.near_duplicates import near_components, near_pairs
-from vitrine.disjoint_sets import DisjointSets
+from vitrine.duplicates.disjoint_sets import DisjointSets
 
 
 def _hashes(count: int, *, seed: int, centers: int = 20) -> np.ndarray:
