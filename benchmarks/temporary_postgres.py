@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vitrine.process_state import environment
+from vitrine.processes.state import environment
 
 _START_S = 600  # the wheel gives 10, which a machine that is busy writing to its disk does not keep
 

@@ -18,7 +18,7 @@ from index_builder.recall import GroundTruth, ground_truth, measure_recall, stan
 from index_builder.vectors import RowVectors
 from vitrine.contracts.releases import RecallFigures
 from vitrine.errors import GateError
-from vitrine.process_state import faiss_threads
+from vitrine.processes.state import faiss_threads
 from vitrine.settings import Settings
 from vitrine.vector_index import VectorIndex
 

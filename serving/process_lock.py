@@ -13,7 +13,7 @@ import struct
 import time
 from pathlib import Path
 
-from vitrine.process_table import ProcessIdentity, identify
+from vitrine.processes.table import ProcessIdentity, identify
 
 # struct flock of Linux: type, whence, start, length, process.
 _FLOCK = struct.Struct("@hhqqi4x")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitrine.process_table import ProcessIdentity, state_of, thread_states
+from vitrine.processes.table import ProcessIdentity, state_of, thread_states
 
 PULSE_S = 0.5
 # A disk or a decoder's deadline may hold one answer for seconds; no sound answer takes as long as this.

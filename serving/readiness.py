@@ -11,7 +11,7 @@ from serving.pulse import ANSWERING, hang_reason, has_work, last_pulse
 from serving.replica_folder import ReplicaFolder, WorkerReport
 from vitrine.contracts.search import Readiness, WorkerHealth
 from vitrine.errors import ContractError
-from vitrine.process_table import state_of
+from vitrine.processes.table import state_of
 
 WorkerState = Literal["running", "stopped", "silent", "gone"]
 

@@ -26,7 +26,7 @@ from pydantic import ConfigDict, Field
 
 from vitrine.contracts.document import Document
 from vitrine.errors import ContractError
-from vitrine.process_table import ProcessIdentity
+from vitrine.processes.table import ProcessIdentity
 from vitrine.whole_files import replace_file
 
 Slot = Literal["blue", "green"]

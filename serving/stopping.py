@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from serving.process_lock import lock_holder
 from serving.replica_folder import ReplicaFolder
-from vitrine.process_table import ProcessIdentity, is_alive, send
+from vitrine.processes.table import ProcessIdentity, is_alive, send
 from vitrine.settings import Settings
 
 log = logging.getLogger("vitrine.serving")

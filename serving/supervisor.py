@@ -21,7 +21,7 @@ from serving.stopping import GRACE_S, end_processes
 from serving.worker import PLACE_TAKEN
 from serving.worker_place import WorkerPlace
 from vitrine.errors import ContractError
-from vitrine.process_table import ProcessIdentity, identify, is_alive, send, state_of
+from vitrine.processes.table import ProcessIdentity, identify, is_alive, send, state_of
 from vitrine.settings import Settings
 
 log = logging.getLogger("vitrine.serving")

@@ -26,7 +26,7 @@ from serving.pulse import AnswerWatch, start_pulse
 from serving.replica_folder import Plan, ReplicaFolder, WorkerReport
 from serving.specification import worker_specification
 from vitrine.errors import ContractError
-from vitrine.process_table import identify
+from vitrine.processes.table import identify
 from vitrine.settings import Settings
 
 log = logging.getLogger("vitrine.serving")

@@ -7,8 +7,8 @@ import subprocess
 from dataclasses import dataclass, field
 
 from serving.pulse import HangWatch
-from vitrine.crash_loops import Death, Limits, judge, remembered
-from vitrine.process_table import ProcessIdentity
+from vitrine.processes.crash_loops import Death, Limits, judge, remembered
+from vitrine.processes.table import ProcessIdentity
 
 # As for services, but a worker is back within seconds, and what a person kills by hand a few times comes back at once.
 LIMITS = Limits(first_pause_s=0.25, longest_pause_s=30.0, short_lives=10)

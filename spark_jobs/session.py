@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from vitrine.process_state import environment
+from vitrine.processes.state import environment
 from vitrine.settings import Settings
 from vitrine.spark_configuration import driver_configuration, failed_job, open_context, spark_secret
 

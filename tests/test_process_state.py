@@ -1,4 +1,4 @@
-"""What belongs to a whole process is set by entry points, or for the length of a block by `vitrine.process_state`."""
+"""What belongs to a whole process is set by entry points, or for the length of a block by `vitrine.processes.state`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from vitrine.process_state import (
+from vitrine.processes.state import (
     csv_field_limit,
     environment,
     environment_defaults,
@@ -28,7 +28,7 @@ from vitrine.process_state import (
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "deploy", "plugins", "dags")
-HERE = "vitrine/process_state.py"
+HERE = "vitrine/processes/state.py"
 
 # By the last names of a call, as in `faiss.omp_set_num_threads(1)`.
 SETTERS = {
@@ -78,7 +78,7 @@ def test_process_wide_settings_are_set_by_entry_points_only() -> None:
         if (path, name) not in ALLOWED
     ]
 
-    assert found == [], "move it to the entry point, or use vitrine.process_state for the length of a block"
+    assert found == [], "move it to the entry point, or use vitrine.processes.state for the length of a block"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from vitrine.process_table import identify, thread_states
+from vitrine.processes.table import identify, thread_states
 
 Found = TypeVar("Found")
 

@@ -20,7 +20,7 @@ from training.trainer import Place
 from training.worker import TrainingWork, device_of, train_in_process
 from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
-from vitrine.process_state import environment, environment_defaults
+from vitrine.processes.state import environment, environment_defaults
 from vitrine.scratch import swept_folder
 from vitrine.spark_configuration import open_context, spark_authentication
 

@@ -29,7 +29,7 @@ from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import ContractError
 from vitrine.images.preprocessing import Preprocessing
-from vitrine.process_state import torch_threads
+from vitrine.processes.state import torch_threads
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 

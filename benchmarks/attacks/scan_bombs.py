@@ -32,7 +32,7 @@ from vitrine.errors import ImageError
 from vitrine.images.decoding import WorkLimit, decode_image
 from vitrine.images.formats.jpeg import SCAN_S
 from vitrine.items.policy import IngestPolicy
-from vitrine.process_table import stat_fields
+from vitrine.processes.table import stat_fields
 from vitrine.settings import Settings
 
 QUERY_S, ROW_S = 2.0, 10.0

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.index_comparison.systems import ROOT, System
 from benchmarks.index_comparison.worker import anonymous_bytes
-from vitrine.process_table import stat_fields
+from vitrine.processes.table import stat_fields
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SAMPLED_EVERY_S = 0.02

@@ -14,7 +14,7 @@ from deploy.local import lifecycle, processes, services, supervisor
 from deploy.local.configuration import Configuration
 from deploy.local.probes import answers_http
 from deploy.local.services import Service
-from vitrine.process_table import state_of
+from vitrine.processes.table import state_of
 
 SUSPENDED_S = 20.0
 # The seconds to health and the failed searches that are allowed.

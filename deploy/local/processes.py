@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitrine.process_table import (
+from vitrine.processes.table import (
     ProcessIdentity,
     boot_id,
     identify,  # noqa: F401 - part of what this module offers

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vitrine.process_state import environment
+from vitrine.processes.state import environment
 from vitrine.settings import Settings
 from vitrine.spark_configuration import driver_configuration, failed_job, open_context, spark_secret
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from index_builder.recipes.code_files import write_codes
 from index_builder.recipes.parts import CODES_FILE, file_chunks, write_code_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, squared_error, write_quantizer
-from vitrine.process_state import faiss_threads
+from vitrine.processes.state import faiss_threads
 from vitrine.vector_index import INDEX_FILE
 
 

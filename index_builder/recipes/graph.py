@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from index_builder.recipes.parts import CODES_FILE, map_codes, write_code_part
 from index_builder.recipes.protocol import build_of_one_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, squared_error, write_quantizer
-from vitrine.process_state import faiss_threads
+from vitrine.processes.state import faiss_threads
 from vitrine.vector_index import INDEX_FILE
 
 _BATCH_ROWS = 8_192

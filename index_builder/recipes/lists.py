@@ -22,7 +22,7 @@ from index_builder.recipes.parts import CODES_FILE, LISTS_FILE, REFINED_FILE, Pa
 from index_builder.recipes.protocol import build_of_one_part
 from index_builder.recipes.quantizer_files import make_index, read_quantizer, write_quantizer
 from vitrine.errors import ContractError, SettingsError
-from vitrine.process_state import faiss_threads
+from vitrine.processes.state import faiss_threads
 from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE
 
 REFINED = ",Refine(SQ8)"

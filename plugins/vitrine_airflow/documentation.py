@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from vitrine.process_state import environment
+from vitrine.processes.state import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "dags.md"

@@ -136,7 +136,7 @@ def _one_torch(settings: Settings) -> Iterator[None]:
     if settings.inference_engine != "torch" or settings.inference_device != "cpu":
         yield
         return
-    from vitrine.process_state import torch_threads
+    from vitrine.processes.state import torch_threads
 
     with torch_threads(settings.inference_threads):
         yield

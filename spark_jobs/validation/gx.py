@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vitrine.process_state import (
+from vitrine.processes.state import (
     environment_defaults,
     garbage_kept,
     logger_level,

@@ -19,7 +19,7 @@ from serving.replica_folder import ReplicaFolder
 from serving.stopping import stop_replica
 from tests.waiting import wait_for
 from vitrine.ledger import Ledger
-from vitrine.process_table import ProcessIdentity, is_alive, send
+from vitrine.processes.table import ProcessIdentity, is_alive, send
 from vitrine.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

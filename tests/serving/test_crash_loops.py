@@ -20,8 +20,8 @@ from serving.replica_folder import AgentReport, ReplicaFolder, SlotReport, Worke
 from serving.supervisor import Supervisor
 from tests.free_ports import free_port
 from tests.waiting import wait_for
-from vitrine.crash_loops import Limits
 from vitrine.ledger import Ledger
+from vitrine.processes.crash_loops import Limits
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 

@@ -20,7 +20,7 @@ from benchmarks.serving_load import Load, run_load
 from serving.replica_folder import ReplicaFolder
 from serving.worker import PLACE_TAKEN
 from tests.waiting import is_gone, suspend, wait_for
-from vitrine.process_table import ProcessIdentity
+from vitrine.processes.table import ProcessIdentity
 
 MOST_SECONDS = 600.0
 CONNECTIONS = 4

@@ -14,7 +14,7 @@ import pytest
 from serving import process_lock
 from serving.process_lock import ProcessLock, lock_holder, lock_note
 from tests.waiting import wait_for
-from vitrine.process_table import ProcessIdentity, identify
+from vitrine.processes.table import ProcessIdentity, identify
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLDS = """

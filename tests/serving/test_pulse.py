@@ -20,7 +20,7 @@ from serving.pulse import ANSWERING, LOADING, LOOK_S, AnswerWatch, HangWatch, ha
 from serving.readiness import read_readiness
 from serving.replica_folder import ReplicaFolder, WorkerReport
 from tests.waiting import suspend, wait_for
-from vitrine.process_table import ProcessIdentity, identify
+from vitrine.processes.table import ProcessIdentity, identify
 
 DEADLOCKED = "import threading; lock = threading.Lock(); lock.acquire(); print('here', flush=True); lock.acquire()"
 BUSY = "print('here', flush=True)\nwhile True: pass"

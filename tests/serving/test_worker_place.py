@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from serving.pulse import HangWatch
 from serving.worker_place import LIMITS, WorkerPlace
-from vitrine.process_table import ProcessIdentity
+from vitrine.processes.table import ProcessIdentity
 
 
 def _live(place: WorkerPlace, path: Path, *, began: float, gives_pulse: bool = True, status: int = 1) -> None:

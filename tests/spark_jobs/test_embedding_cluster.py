@@ -23,7 +23,7 @@ from tests.spark_jobs.embedding_runs import held_unit, many_units, running_drive
 from tests.spark_jobs.spark_stranger import command_lines, reaches, stranger
 from vitrine.encoder import Encoder
 from vitrine.ledger import Ledger
-from vitrine.process_table import stat_fields
+from vitrine.processes.table import stat_fields
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 

@@ -21,7 +21,7 @@ from tests.spark_jobs.delivered_folder import picture
 from vitrine.catalogs import Catalog
 from vitrine.errors import StorageError
 from vitrine.items.policy import IngestPolicy
-from vitrine.process_state import garbage_kept
+from vitrine.processes.state import garbage_kept
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 

@@ -47,7 +47,7 @@ def test_nothing_of_the_platform_works_in_the_systems_temporary_folder() -> None
 
     assert files == {
         "vitrine/scratch.py",
-        "vitrine/process_state.py",  # leads libraries into a scratch folder
+        "vitrine/processes/state.py",  # leads libraries into a scratch folder
         "vitrine/encoder/publishing.py",  # where no state folder is named
         "vitrine/encoder/encoder.py",  # where no cache is named
         "index_builder/recipes/protocol.py",  # inside the folder of the build

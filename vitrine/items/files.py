@@ -17,7 +17,7 @@ from vitrine.errors import DeliveryError
 from vitrine.items.byte_ranges import Unreadable, lines, unzipped_lines
 from vitrine.items.limits import ReadingLimits
 from vitrine.items.parquet_rows import parquet_row_counts, read_parquet_rows
-from vitrine.process_state import csv_field_limit
+from vitrine.processes.state import csv_field_limit
 from vitrine.storage.object_file import ByteSource
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".csv", ".csv.gz")

@@ -20,7 +20,7 @@ from deploy.local.layout import Layout
 from deploy.local.processes import ProcessIdentity
 from deploy.local.services import Service
 from deploy.local.supervisor import Record, ServiceError
-from vitrine.crash_loops import Death, Limits
+from vitrine.processes.crash_loops import Death, Limits
 
 log = logging.getLogger("vitrine.keeper")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from deploy.local.layout import Layout, write_private
-from vitrine.crash_loops import Death, Limits, judge, remembered
+from vitrine.processes.crash_loops import Death, Limits, judge, remembered
 
 
 @dataclass(frozen=True)

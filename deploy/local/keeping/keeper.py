@@ -21,8 +21,8 @@ from deploy.local.keeping.hangs import Patience
 from deploy.local.keeping.logs import keep
 from deploy.local.layout import Layout
 from deploy.local.services import Service, all_services
-from vitrine.crash_loops import Limits
 from vitrine.errors import VitrineError
+from vitrine.processes.crash_loops import Limits
 
 log = logging.getLogger("vitrine.keeper")
 

@@ -20,7 +20,7 @@ from deploy.local.keeping import pulse, wish
 from deploy.local.keeping.history import read_history, write_history
 from deploy.local.layout import Layout
 from deploy.local.records import Record, read_record
-from vitrine.crash_loops import Death, Limits
+from vitrine.processes.crash_loops import Death, Limits
 
 log = logging.getLogger("vitrine.keeper")
 

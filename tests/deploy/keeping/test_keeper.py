@@ -32,7 +32,7 @@ from tests.deploy.test_processes import alive, wait_for_file
 from tests.free_ports import free_port
 from tests.platform_fixture import private_environment
 from tests.waiting import is_gone, wait_for
-from vitrine.crash_loops import Death, Limits
+from vitrine.processes.crash_loops import Death, Limits
 
 WAIT = "import time; time.sleep(300)"
 # A server in a child: the leader's death leaves it on the port.

@@ -21,7 +21,7 @@ from deploy.local.layout import Layout
 from deploy.local.processes import identify
 from deploy.local.records import Record, write_record
 from tests.waiting import suspend, wait_for
-from vitrine.crash_loops import Limits
+from vitrine.processes.crash_loops import Limits
 
 
 @dataclass

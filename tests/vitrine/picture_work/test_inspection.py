@@ -16,7 +16,7 @@ from benchmarks.attacks import picture_files as files
 from vitrine.errors import ImageError
 from vitrine.images.decoding import ALLOWED_FORMATS, decode_image, read_header
 from vitrine.images.inspection import pillow_formats, structure_of
-from vitrine.process_state import garbage_kept
+from vitrine.processes.state import garbage_kept
 
 COLOUR = files.photograph(160, 120)
 

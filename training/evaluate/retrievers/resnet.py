@@ -12,7 +12,7 @@ from PIL import Image
 from training.evaluate.retrievers.picture_vectors import PictureVectors, unit_rows
 from training.evaluate.task import Entry, Query, Task
 from vitrine.errors import EncoderError
-from vitrine.process_state import torch_threads
+from vitrine.processes.state import torch_threads
 
 
 class ResnetRetriever:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.engines.engine import EngineName, Precision
 from vitrine.errors import EncoderError
-from vitrine.process_state import torch_threads
+from vitrine.processes.state import torch_threads
 
 
 class TorchEngine:

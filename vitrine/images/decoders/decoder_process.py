@@ -19,7 +19,7 @@ from PIL import Image
 
 from vitrine.contracts.items import Reason
 from vitrine.errors import DecodersBusyError, ImageError
-from vitrine.process_table import stat_fields
+from vitrine.processes.table import stat_fields
 
 READY = b"ready"
 """What a decoder process says first."""
