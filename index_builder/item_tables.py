@@ -14,11 +14,11 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable
 from vitrine.errors import ContractError, ObjectMissingError
+from vitrine.files.scratch import scratch_folder
 from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.head.reader import HeadReader
 from vitrine.identity import attempt_id, content_id
 from vitrine.provenance import describe_run, put_provenance
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_file import open_parquet

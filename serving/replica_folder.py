@@ -26,8 +26,8 @@ from pydantic import ConfigDict, Field
 
 from vitrine.contracts.document import Document
 from vitrine.errors import ContractError
+from vitrine.files.whole import replace_file
 from vitrine.processes.table import ProcessIdentity
-from vitrine.whole_files import replace_file
 
 Slot = Literal["blue", "green"]
 SlotState = Literal["loading", "ready", "failed"]

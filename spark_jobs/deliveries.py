@@ -18,6 +18,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, PartFile
 from vitrine.contracts.document import StoredFile, check_file_name
 from vitrine.errors import DeliveryError, ObjectMissingError
+from vitrine.files.scratch import scratch_folder
 from vitrine.identity import content_id
 from vitrine.items.byte_ranges import CHUNK_BYTES, LocalBytes, Unreadable
 from vitrine.items.files import plan_splits, read_rows
@@ -28,7 +29,6 @@ from vitrine.ledger import Ledger
 from vitrine.partitions import parse_partition_key
 from vitrine.progress import progress
 from vitrine.provenance import describe_run, put_provenance
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256

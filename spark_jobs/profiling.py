@@ -29,11 +29,11 @@ from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery
 from vitrine.errors import ContractError, StorageError
+from vitrine.files.scratch import scratch_folder
 from vitrine.identity import attempt_id
 from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import CommittedAttempt, Ledger
 from vitrine.progress import progress
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.spark_configuration import in_process_rows, is_local, local_threads
 from vitrine.storage import ObjectStore

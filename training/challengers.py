@@ -31,8 +31,8 @@ from vitrine.encoder import fetch_encoder
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.publishing import read_manifest
+from vitrine.files.scratch import scratch_folder
 from vitrine.processes.state import temporary_files_in
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
 

@@ -20,8 +20,8 @@ from training.trainer import Place
 from training.worker import TrainingWork, device_of, train_in_process
 from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
+from vitrine.files.scratch import swept_folder
 from vitrine.processes.state import environment, environment_defaults
-from vitrine.scratch import swept_folder
 from vitrine.spark_configuration import open_context, spark_authentication
 
 _LOOPBACK = "127.0.0.1"

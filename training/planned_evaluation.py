@@ -19,9 +19,9 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import Evaluation, Training
 from vitrine.encoder import fetch_encoder
 from vitrine.errors import ContractError, ObjectMissingError
+from vitrine.files.scratch import scratch_folder
 from vitrine.identity import attempt_id, content_id
 from vitrine.provenance import describe_run, put_provenance
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
 

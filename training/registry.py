@@ -18,9 +18,9 @@ from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published, publish_encoder
 from vitrine.errors import EncoderError, RegistryError
+from vitrine.files.scratch import scratch_folder
 from vitrine.processes.state import environment, environment_defaults, temporary_files_in
 from vitrine.releases.encoder_history import live_encoders
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 
 MODEL_NAME = "vitrine-encoder"

@@ -13,7 +13,7 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import TrainingPlan
 from vitrine.encoder.publishing import publish_encoder, read_manifest
 from vitrine.errors import ContractError, ObjectMissingError, SettingsError
-from vitrine.scratch import scratch_folder
+from vitrine.files.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
 from vitrine.write_once import put_once

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitrine.errors import CatalogError
-from vitrine.whole_files import replace_file
+from vitrine.files.whole import replace_file
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{1,39}")
 _PLACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}(/[^/]+)*/?")

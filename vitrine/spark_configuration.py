@@ -16,7 +16,7 @@ from types import ModuleType
 from urllib.parse import urlsplit
 
 from vitrine import errors
-from vitrine.scratch import scratch_folder
+from vitrine.files.scratch import scratch_folder
 from vitrine.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from vitrine.connections import open_ledger
-from vitrine.scratch import scratch_folder
+from vitrine.files.scratch import scratch_folder
 from vitrine.settings import Settings
 
 _NOISE = 0.001  # of a layer's standard deviation: another encoder, which finds the same

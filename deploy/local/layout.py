@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitrine.errors import SettingsError
-from vitrine.whole_files import replace_file
+from vitrine.files.whole import replace_file
 
 ROOT = Path(__file__).resolve().parents[2]
 _MARKER = "made-by-vitrine"

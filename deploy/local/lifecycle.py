@@ -33,7 +33,7 @@ from deploy.local.supervisor import Record, ServiceError
 from serving.replica_folder import ReplicaFolder
 from vitrine.connections import open_ledger
 from vitrine.errors import SettingsError
-from vitrine.scratch import sweep_scratch
+from vitrine.files.scratch import sweep_scratch
 
 Report = Callable[[str], None]
 _LEAVING_S = 60.0

@@ -25,10 +25,10 @@ from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan
 from vitrine.contracts.releases import IndexVersion, RecallFigures
 from vitrine.errors import ContractError
+from vitrine.files.scratch import scratch_folder
 from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.identity import attempt_id
 from vitrine.provenance import describe_run
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256

@@ -20,8 +20,8 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
 from vitrine.errors import ContractError
+from vitrine.files.scratch import scratch_folder
 from vitrine.processes.state import faiss_threads
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import keys
 

@@ -22,11 +22,11 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan, PlannedPart, QuantizerChoice
 from vitrine.errors import ContractError, ObjectMissingError
+from vitrine.files.scratch import scratch_folder
 from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.identity import content_id
 from vitrine.ledger import Ledger
 from vitrine.progress import progress
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.write_once import put_once

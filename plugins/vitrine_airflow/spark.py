@@ -44,7 +44,7 @@ class StageJob(SparkSubmitOperator):
 
     def execute(self, context: Context) -> None:
         """Submits the job and waits for it."""
-        from vitrine.scratch import scratch_folder
+        from vitrine.files.scratch import scratch_folder
         from vitrine.spark_configuration import spark_configuration
 
         settings = run.settings()

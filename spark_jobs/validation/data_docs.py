@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from vitrine.scratch import swept_folder
+from vitrine.files.scratch import swept_folder
 from vitrine.storage import ObjectStore
 
 

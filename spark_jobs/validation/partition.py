@@ -18,12 +18,12 @@ from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery, Manifest, PartFile
 from vitrine.contracts.document import Provenance
 from vitrine.errors import ContractError
+from vitrine.files.scratch import scratch_folder
 from vitrine.head.reader import manifest_key, read_manifest
 from vitrine.identity import attempt_id, content_id
 from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger
 from vitrine.provenance import describe_run, put_provenance
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 

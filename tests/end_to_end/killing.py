@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, text
 from deploy.local import supervisor
 from tests.platform_fixture import Platform
 from tests.waiting import is_gone, wait_for
+from vitrine.files.whole import replace_file
 from vitrine.processes.table import stat_fields
-from vitrine.whole_files import replace_file
 
 _TASK = re.compile(r"^airflow worker -- [0-9a-f-]{36}$")
 

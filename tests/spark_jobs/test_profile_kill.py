@@ -18,9 +18,9 @@ from tests.evidence import tails
 from tests.slow_store import SlowStore
 from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
 from tests.waiting import wait_for
+from vitrine.files.scratch import sweep_scratch
 from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger, tables
-from vitrine.scratch import sweep_scratch
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 

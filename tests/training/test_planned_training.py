@@ -26,7 +26,7 @@ from vitrine.connections import open_object_store
 from vitrine.contracts.trainings import Evaluation, Training
 from vitrine.encoder.publishing import is_published
 from vitrine.errors import ContractError, SettingsError
-from vitrine.scratch import scratch_parent
+from vitrine.files.scratch import scratch_parent
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 

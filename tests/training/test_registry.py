@@ -26,7 +26,7 @@ from vitrine.encoder import fetch_encoder, load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published
 from vitrine.errors import EncoderError
-from vitrine.scratch import scratch_parent, sweep_scratch
+from vitrine.files.scratch import scratch_parent, sweep_scratch
 from vitrine.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

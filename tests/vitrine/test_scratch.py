@@ -10,13 +10,13 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vitrine.scratch import scratch_folder, sweep_scratch
+from vitrine.files.scratch import scratch_folder, sweep_scratch
 from vitrine.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _HOLD = """
 import sys, time
-from vitrine.scratch import scratch_folder
+from vitrine.files.scratch import scratch_folder
 from vitrine.settings import Settings
 with scratch_folder(Settings.from_environment(), "held") as folder:
     (folder / "data").write_text("in use")
@@ -46,7 +46,7 @@ def test_nothing_of_the_platform_works_in_the_systems_temporary_folder() -> None
     }
 
     assert files == {
-        "vitrine/scratch.py",
+        "vitrine/files/scratch.py",
         "vitrine/processes/state.py",  # leads libraries into a scratch folder
         "vitrine/encoder/publishing.py",  # where no state folder is named
         "vitrine/encoder/encoder.py",  # where no cache is named

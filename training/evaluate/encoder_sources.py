@@ -41,7 +41,7 @@ def open_sources(named: Sequence[str], settings: Settings) -> Iterator[list[Enco
     Raises:
         EncoderError: there is no such encoder.
     """
-    from vitrine.scratch import scratch_folder
+    from vitrine.files.scratch import scratch_folder
 
     with scratch_folder(settings, "evaluate") as scratch:
         found: list[EncoderSource] = []

@@ -11,7 +11,7 @@ from vitrine.encoder.engines.openvino_engine import IMAGE_FILE, TEXT_FILE, OpenV
 from vitrine.encoder.engines.parity import check_parity, write_reference
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.errors import EncoderError
-from vitrine.scratch import swept_folder
+from vitrine.files.scratch import swept_folder
 
 _PROBE_TEXTS = ("a red dress", "two small wooden chairs, seen from the side", "lamp")
 

@@ -18,10 +18,10 @@ from vitrine.contracts.document import StoredFile
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.manifest import MANIFEST_FILE, EncoderManifest
 from vitrine.errors import EncoderError, ObjectMissingError
+from vitrine.files.scratch import scratch_parent, swept_folder
 from vitrine.identity import ID_LENGTH
 from vitrine.images.preprocessing import Preprocessing
 from vitrine.ledger import Ledger
-from vitrine.scratch import scratch_parent, swept_folder
 from vitrine.storage import keys
 from vitrine.storage.object_store import ObjectStore, file_sha256
 from vitrine.write_once import put_once

@@ -15,6 +15,7 @@ from vitrine.catalogs import ReleaseThresholds, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.releases import GoldenSet
 from vitrine.errors import GateError
+from vitrine.files.scratch import scratch_folder
 from vitrine.identity import attempt_id, content_id
 from vitrine.ledger import Ledger
 from vitrine.provenance import describe_run
@@ -24,7 +25,6 @@ from vitrine.releases.gate_report import GateReport
 from vitrine.releases.golden import choose_golden_set, current_golden_set, put_golden_set
 from vitrine.releases.golden_search import EncodedQueries
 from vitrine.releases.local_release import open_release, read_release_parts
-from vitrine.scratch import scratch_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 

@@ -1,0 +1,1 @@
+"""Files on local disk: scratch folders, and files that are either whole or not there."""
