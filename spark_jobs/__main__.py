@@ -121,7 +121,7 @@ def _publish(settings: Settings, options: argparse.Namespace) -> None:
 
 def _mine(settings: Settings, options: argparse.Namespace) -> None:
     from spark_jobs.mining import plan_training_set, read_plan, run_mine_job
-    from vitrine.contracts.training import MiningParameters
+    from vitrine.contracts.training_sets import MiningParameters
 
     _check_mine(options)
     made_by = _made_by(options)
@@ -150,7 +150,7 @@ def _check_mine(options: argparse.Namespace) -> None:
     Raises:
         SettingsError: names them.
     """
-    from vitrine.contracts.training import MiningParameters
+    from vitrine.contracts.training_sets import MiningParameters
 
     planning = ("embedding_set", "as_of", "events_from", "events_until", "grades", "plan_only")
     idle = [
@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_mining_parameters(parser: argparse.ArgumentParser) -> None:
-    from vitrine.contracts.training import MiningParameters
+    from vitrine.contracts.training_sets import MiningParameters
 
     for name, field in MiningParameters.model_fields.items():
         # The contract reads the text, and says what is wrong with it.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from training.options import TrainingOptions
-from vitrine.contracts.training import MiningParameters
+from vitrine.contracts.training_sets import MiningParameters
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrine.connections import open_object_store
-from vitrine.contracts.training import MiningPlan
+from vitrine.contracts.training_sets import MiningPlan
 from vitrine.contracts.trainings import Training
 from vitrine.identity import canonical_json, sha256_hex
 from vitrine.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from training.samples import Pair, Sample, Split, TrainingData
 from vitrine.contracts.datasets import PartFile
-from vitrine.contracts.training import TrainingSet
+from vitrine.contracts.training_sets import TrainingSet
 from vitrine.errors import ContractError, ObjectCorruptError, ObjectMissingError
 from vitrine.identity import sha256_hex
 from vitrine.storage import ObjectStore, keys

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from vitrine.contracts.events import event_schema
-from vitrine.contracts.training import EventPart
+from vitrine.contracts.training_sets import EventPart
 from vitrine.errors import ContractError
 from vitrine.identity import sha256_hex
 from vitrine.storage import ObjectStore, keys

@@ -11,7 +11,7 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vitrine.contracts.training import Split, TrainingWindow
+from vitrine.contracts.training_sets import Split, TrainingWindow
 from vitrine.duplicates.disjoint_sets import DisjointSets
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.releases import Release
-from vitrine.contracts.training import MiningParameters
+from vitrine.contracts.training_sets import MiningParameters
 from vitrine.errors import SettingsError
 from vitrine.settings import Settings
 from vitrine.storage import keys

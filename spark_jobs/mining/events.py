@@ -11,7 +11,7 @@ import pyarrow as pa
 from spark_jobs.mining.splitting import split_of
 from vitrine.connections import open_object_store
 from vitrine.contracts.events import event_schema
-from vitrine.contracts.training import MiningPlan
+from vitrine.contracts.training_sets import MiningPlan
 from vitrine.errors import ContractError
 from vitrine.settings import Settings
 from vitrine.storage.object_file import open_parquet

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from spark_jobs.mining.mined import mine
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.contracts.training import MiningPlan, TrainingSet
+from vitrine.contracts.training_sets import MiningPlan, TrainingSet
 from vitrine.identity import attempt_id
 from vitrine.provenance import describe_run, put_provenance
 from vitrine.settings import Settings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spark_jobs.mining.propensity import propensity_of
 from vitrine.contracts.events import EventKind, QueryKind
-from vitrine.contracts.training import MiningParameters, PairSource
+from vitrine.contracts.training_sets import MiningParameters, PairSource
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

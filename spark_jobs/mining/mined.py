@@ -20,7 +20,7 @@ from spark_jobs.mining.vector_shards import write_shards
 from spark_jobs.session import spark_errors, spark_session
 from spark_jobs.stage_progress import shown_stages
 from vitrine.connections import open_object_store
-from vitrine.contracts.training import (
+from vitrine.contracts.training_sets import (
     MiningPlan,
     NegativeSource,
     Split,

@@ -8,7 +8,7 @@ from pathlib import Path
 from spark_jobs.mining.grades import store_grades
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.contracts.training import MiningParameters, MiningPlan, training_window
+from vitrine.contracts.training_sets import MiningParameters, MiningPlan, training_window
 from vitrine.errors import ContractError, SettingsError
 from vitrine.event_log import event_parts
 from vitrine.head.embedding_sets import read_embedding_set

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_jobs.mining.grades import HIGHEST, POSITIVE_FROM
-from vitrine.contracts.training import PairSource
+from vitrine.contracts.training_sets import PairSource
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_jobs.mining.components import connected_components
-from vitrine.contracts.training import Split, TrainingWindow
+from vitrine.contracts.training_sets import Split, TrainingWindow
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

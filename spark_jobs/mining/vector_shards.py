@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitrine.connections import open_object_store
 from vitrine.contracts.datasets import EmbeddingBlock, EmbeddingSet
-from vitrine.contracts.training import MiningParameters
+from vitrine.contracts.training_sets import MiningParameters
 from vitrine.head.embedding_sets import read_block, unit_rows
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

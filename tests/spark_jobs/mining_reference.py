@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.spark_jobs.mining_shop import AS_OF, GRADES, PARAMETERS, MiningShop
 from vitrine.connections import open_object_store
-from vitrine.contracts.training import Split, TrainingWindow, training_window
+from vitrine.contracts.training_sets import Split, TrainingWindow, training_window
 from vitrine.head.reader import head_rows
 from vitrine.splits import SplitItem, assign_splits, split_of_time
 

@@ -16,7 +16,7 @@ from tests.spark_jobs.candidate_rows import ProfiledDelivery, jpeg, write_manife
 from vitrine.catalogs import Catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.events import event_schema
-from vitrine.contracts.training import MiningParameters
+from vitrine.contracts.training_sets import MiningParameters
 from vitrine.event_log import put_event_part
 from vitrine.head.reader import manifest_units, read_manifest
 from vitrine.settings import Settings

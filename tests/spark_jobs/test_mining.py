@@ -23,7 +23,7 @@ from tests.spark_jobs.mining_reference import (
 )
 from tests.spark_jobs.mining_shop import AS_OF, PARAMETERS, WITHOUT_NEIGHBOURS, MiningShop, open_shop, write_grades
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.contracts.training import MiningPlan, TrainingSet
+from vitrine.contracts.training_sets import MiningPlan, TrainingSet
 from vitrine.errors import ContractError
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

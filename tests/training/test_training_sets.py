@@ -19,7 +19,7 @@ from training.samples import Pair, Sample
 from training.training_sets import read_training_set
 from training.worker import TrainingSetSource
 from vitrine.contracts.datasets import PartFile
-from vitrine.contracts.training import (
+from vitrine.contracts.training_sets import (
     MiningParameters,
     TrainingSet,
     negative_schema,

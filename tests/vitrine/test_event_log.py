@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from vitrine.contracts.events import event_schema
-from vitrine.contracts.training import MiningParameters, MiningPlan, training_window
+from vitrine.contracts.training_sets import MiningParameters, MiningPlan, training_window
 from vitrine.errors import ContractError
 from vitrine.event_log import event_parts, put_event_part
 from vitrine.images.photo_kinds import photo_kind_of

@@ -7,7 +7,7 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitrine.contracts.training import MiningParameters, Split, training_window
+from vitrine.contracts.training_sets import MiningParameters, Split, training_window
 from vitrine.splits import SplitItem, assign_splits, split_of_time
 
 _PARAMETERS = MiningParameters(validation_days=5, test_days=4, gap_days=2)
