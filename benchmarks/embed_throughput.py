@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from benchmarks.temporary_platform import picture, temporary_platform
 from spark_jobs.embedding import run_embed_job
 from spark_jobs.image_packs import pack_bytes
-from spark_jobs.session import spark_session
+from spark_runtime.session import spark_session
 from training.bootstrap import ENCODER_FOLDER
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_object_store

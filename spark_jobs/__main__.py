@@ -33,7 +33,7 @@ def run_without_spark(settings: Settings, arguments: Sequence[str]) -> bool:
     Raises:
         VitrineError: the command failed.
     """
-    from spark_jobs.session import SparkIsNeeded, without_spark
+    from spark_runtime.session import SparkIsNeeded, without_spark
 
     options = _parser().parse_args(list(arguments))
     try:

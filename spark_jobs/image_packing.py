@@ -15,9 +15,9 @@ from spark_jobs.image_packs import ImageLocation, PackedImage, plan_packs, store
 from spark_jobs.image_spool import process_spool
 from spark_jobs.lookahead import ahead
 from spark_jobs.profile_workers import Batches, ProfileTask
+from spark_runtime.configuration import is_local
 from vitrine.errors import ObjectCorruptError
 from vitrine.items.row_errors import at_row
-from vitrine.spark_configuration import is_local
 
 Pack = list[PackedImage]
 

@@ -23,8 +23,9 @@ from spark_jobs.profile_plan import has_at_most, plan_profile
 from spark_jobs.profile_run import ProfileOutput, run_profile
 from spark_jobs.profile_tables import FrameTooLargeError, TableEngine
 from spark_jobs.profile_workers import ProfileTask
-from spark_jobs.session import spark_errors, spark_session
-from spark_jobs.stage_progress import shown_stages
+from spark_runtime.configuration import in_process_rows, is_local, local_threads
+from spark_runtime.session import spark_errors, spark_session
+from spark_runtime.stage_progress import shown_stages
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import Delivery
@@ -35,7 +36,6 @@ from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import CommittedAttempt, Ledger
 from vitrine.progress import progress
 from vitrine.settings import Settings
-from vitrine.spark_configuration import in_process_rows, is_local, local_threads
 from vitrine.storage import ObjectStore
 
 log = logging.getLogger(__name__)

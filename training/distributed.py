@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from spark_runtime.configuration import open_context, spark_authentication
 from training.options import TrainingOptions
 from training.trainer import Place
 from training.worker import TrainingWork, device_of, train_in_process
@@ -22,7 +23,6 @@ from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
 from vitrine.files.scratch import swept_folder
 from vitrine.processes.state import environment, environment_defaults
-from vitrine.spark_configuration import open_context, spark_authentication
 
 _LOOPBACK = "127.0.0.1"
 _COLLECTIVE_TIMEOUT = timedelta(hours=1)  # the others wait while the first process validates

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from spark_runtime.configuration import spark_secret
 from training.base_models import bring_base_model, is_scratch
 from training.distributed import train_distributed
 from training.history import HISTORY_FILE, best_validated, read_history
@@ -15,7 +16,6 @@ from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError
 from vitrine.identity import content_id
 from vitrine.settings import Settings
-from vitrine.spark_configuration import spark_secret
 
 RECORD_FILE = "training.json"
 

@@ -44,7 +44,7 @@ def main() -> None:
 
 def prepare_catalogs(settings: Settings, catalog_ids: list[str], *, source: str, dt: str) -> None:
     """Takes a delivery to a live release in each catalog; each step is the one that its DAG's task runs."""
-    from spark_jobs.session import spark_session
+    from spark_runtime.session import spark_session
     from training.registry import resolve_champion
 
     champion = resolve_champion(settings)

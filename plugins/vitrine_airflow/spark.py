@@ -44,8 +44,8 @@ class StageJob(SparkSubmitOperator):
 
     def execute(self, context: Context) -> None:
         """Submits the job and waits for it."""
+        from spark_runtime.configuration import spark_configuration
         from vitrine.files.scratch import scratch_folder
-        from vitrine.spark_configuration import spark_configuration
 
         settings = run.settings()
         self.name = f"{context['ti'].dag_id} {context['ti'].task_id}"
@@ -96,7 +96,7 @@ class SparkJob(StageJob):
 
     def _ran_here(self) -> bool:
         from spark_jobs.__main__ import run_without_spark
-        from vitrine.spark_configuration import in_process_rows
+        from spark_runtime.configuration import in_process_rows
 
         settings = run.settings()
         if in_process_rows(settings) == 0:  # a cluster plans its own jobs

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from spark_jobs.embedding.progress import watched
 from spark_jobs.embedding.units import EmbeddingUnit, missing_units
 from spark_jobs.embedding.worker import SUMMARY_SCHEMA, EmbedTask, embed_partition, embed_units
+from spark_runtime.configuration import in_process_rows, local_threads
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.errors import SettingsError, SpaceMixError
 from vitrine.head.reader import external_fingerprint
 from vitrine.settings import Settings
-from vitrine.spark_configuration import in_process_rows, local_threads
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -151,7 +151,7 @@ def _taken(waiting: queue.SimpleQueue[EmbeddingUnit]) -> Iterator[EmbeddingUnit]
 
 
 def _by_spark(settings: Settings, task: EmbedTask, units: Sequence[EmbeddingUnit]) -> EmbedSummary:
-    from spark_jobs.session import spark_errors, spark_session
+    from spark_runtime.session import spark_errors, spark_session
 
     tasks = min(len(units), max(4 * settings.spark_partitions, -(-len(units) // UNITS_A_TASK)))
     rows = [(unit.source_id, unit.row_group, unit.key) for unit in units]

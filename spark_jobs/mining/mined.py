@@ -17,8 +17,8 @@ from spark_jobs.mining.positives import grade_pairs, view_pairs, within_splits
 from spark_jobs.mining.propensity import estimate_propensities
 from spark_jobs.mining.splitting import with_splits
 from spark_jobs.mining.vector_shards import write_shards
-from spark_jobs.session import spark_errors, spark_session
-from spark_jobs.stage_progress import shown_stages
+from spark_runtime.session import spark_errors, spark_session
+from spark_runtime.stage_progress import shown_stages
 from vitrine.connections import open_object_store
 from vitrine.contracts.training_sets import (
     MiningPlan,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from spark_jobs.session import spark_session
+from spark_runtime.session import spark_session
 from tests.spark_jobs.tiny_encoder import copy_encoders, publish_tiny_encoder
 from vitrine.encoder import Encoder, fetch_encoder, load_encoder
 from vitrine.settings import Settings

@@ -13,7 +13,7 @@ from spark_jobs.embedding import run_embed_job
 from spark_jobs.embedding.images import embed_images
 from spark_jobs.embedding.units import EmbeddingUnit
 from spark_jobs.publication import publish_partition
-from spark_jobs.session import SparkIsNeeded, without_spark
+from spark_runtime.session import SparkIsNeeded, without_spark
 from tests.spark_jobs.candidate_rows import DT, ProfiledDelivery, write_manifest, write_pack
 from tests.spark_jobs.embedding_runs import held_unit, many_units, running_driver, stored_vectors, wait_for_blocks
 from vitrine.catalogs import Catalog

@@ -12,7 +12,8 @@ from sqlalchemy import delete
 from spark_jobs.__main__ import run_without_spark
 from spark_jobs.deliveries import record_delivery
 from spark_jobs.profiling import run_profile_job
-from spark_jobs.session import SparkIsNeeded, without_spark
+from spark_runtime.configuration import in_process_rows, local_threads
+from spark_runtime.session import SparkIsNeeded, without_spark
 from tests.spark_jobs.delivered_folder import (
     DT,
     committed_parts,
@@ -27,7 +28,6 @@ from tests.spark_jobs.delivered_folder import (
 from vitrine.catalogs import Catalog
 from vitrine.ledger import Ledger, tables
 from vitrine.settings import Settings
-from vitrine.spark_configuration import in_process_rows, local_threads
 from vitrine.storage import ObjectStore
 
 ROWS = 700  # several batches of Spark
@@ -178,14 +178,14 @@ def test_a_cluster_gets_every_row_unless_the_settings_say_otherwise() -> None:
 
 
 def test_without_spark_holds_for_the_block_alone() -> None:
-    from spark_jobs.session import spark_session
+    from spark_runtime.session import spark_session
 
     with without_spark(), pytest.raises(SparkIsNeeded), spark_session(Settings(), name="refused"):
         pass
     with pytest.raises(SparkIsNeeded), without_spark():
         raise SparkIsNeeded
 
-    from spark_jobs.session import _forbidden
+    from spark_runtime.session import _forbidden
 
     assert not _forbidden.get()
 

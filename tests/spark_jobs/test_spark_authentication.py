@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_jobs.session import spark_session
+from spark_runtime.session import spark_session
 from tests.spark_jobs.spark_stranger import command_lines, reaches, stranger
 from vitrine.settings import Settings
 

@@ -9,8 +9,8 @@ from typing import ClassVar, cast
 import pytest
 from pydantic import SecretStr
 
+from spark_runtime.configuration import open_context, spark_authentication, spark_configuration
 from vitrine.settings import Settings
-from vitrine.spark_configuration import open_context, spark_authentication, spark_configuration
 
 SECRET = "of the cluster"
 CLUSTERS = ["spark://head:7077", "spark://127.0.0.1:7077", "local-cluster[2,1,1024]", "yarn", "k8s://https://api:443"]

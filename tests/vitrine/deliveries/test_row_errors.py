@@ -11,6 +11,7 @@ import pytest
 from spark_jobs.candidate_batches import judged_rows_schema
 from spark_jobs.image_profiles import JudgedImage
 from spark_jobs.profile_workers import _with_profiles
+from spark_runtime.configuration import failed_job
 from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError, StorageError, UnforeseenError, VitrineError
 from vitrine.items.files import Row
@@ -19,7 +20,6 @@ from vitrine.items.policy import IngestPolicy
 from vitrine.items.row_errors import at_row
 from vitrine.items.rows import judge_rows
 from vitrine.settings import Settings
-from vitrine.spark_configuration import failed_job
 
 
 @pytest.mark.parametrize(

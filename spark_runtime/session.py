@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from spark_runtime.configuration import driver_configuration, failed_job, open_context, spark_secret
 from vitrine.processes.state import environment
 from vitrine.settings import Settings
-from vitrine.spark_configuration import driver_configuration, failed_job, open_context, spark_secret
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

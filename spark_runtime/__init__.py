@@ -1,0 +1,1 @@
+"""Spark as every stage runs it: its configuration, its sessions, and the progress of its jobs."""
