@@ -23,7 +23,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.temporary_platform import picture, temporary_platform
-from spark_jobs.deliveries import read_delivery, record_delivery
+from spark_jobs.deliveries.recording import read_delivery, record_delivery
 from spark_jobs.perceptual_hash import looks_of
 from spark_jobs.profiling import run_profile_job
 from spark_runtime.session import spark_session

@@ -45,7 +45,7 @@ def run_without_spark(settings: Settings, arguments: Sequence[str]) -> bool:
 
 
 def _deliver(settings: Settings, options: argparse.Namespace) -> None:
-    from spark_jobs.deliveries import record_delivery
+    from spark_jobs.deliveries.recording import record_delivery
 
     delivery_id = record_delivery(
         settings,
@@ -60,7 +60,7 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _inspect(settings: Settings, options: argparse.Namespace) -> None:
-    from spark_jobs.source_inspection import inspect_source
+    from spark_jobs.deliveries.source_inspection import inspect_source
 
     summary = dataclasses.asdict(inspect_source(settings, options.source))
     if options.json:

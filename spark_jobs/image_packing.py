@@ -10,7 +10,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from spark_jobs.candidate_batches import batches_of, packed_schema
-from spark_jobs.image_fetching import executor_fetcher, executor_store
+from spark_jobs.deliveries.image_fetching import executor_fetcher, executor_store
 from spark_jobs.image_packs import ImageLocation, PackedImage, plan_packs, store_pack
 from spark_jobs.image_spool import process_spool
 from spark_jobs.lookahead import ahead

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from spark_jobs.image_fetching import ImageFetcher
+from spark_jobs.deliveries.image_fetching import ImageFetcher
 from spark_jobs.perceptual_hash import looks_of
 from vitrine.contracts.items import Reason
 from vitrine.errors import ImageError

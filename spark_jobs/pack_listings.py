@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spark_jobs.candidate_batches import packed_schema
-from spark_jobs.image_fetching import executor_store
+from spark_jobs.deliveries.image_fetching import executor_store
 from spark_jobs.profile_workers import Batches, ProfileTask
 from vitrine.identity import sha256_hex
 from vitrine.storage import ObjectStore

@@ -16,7 +16,7 @@ from spark_jobs.candidate_batches import (
     packed_schema,
     written_parts_schema,
 )
-from spark_jobs.image_listing import MARKS_PER_GROUP, marks_schema
+from spark_jobs.deliveries.image_listing import MARKS_PER_GROUP, marks_schema
 from spark_jobs.image_packing import pack_images
 from spark_jobs.pack_listings import LISTING_ROWS, Listing, listing_schema, read_listings, write_listing
 from spark_jobs.profile_engine import Frame, ProfileEngine, bucket_count

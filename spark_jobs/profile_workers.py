@@ -25,7 +25,7 @@ from spark_jobs.candidate_batches import (
     judged_rows_schema,
     written_parts_schema,
 )
-from spark_jobs.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
+from spark_jobs.deliveries.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
 from spark_jobs.image_profiles import JudgedImage, profile_image
 from spark_jobs.image_spool import Spool, process_spool
 from vitrine.contracts.datasets import PartFile

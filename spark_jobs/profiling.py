@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spark_jobs.deliveries import read_delivery
+from spark_jobs.deliveries.recording import read_delivery
 from spark_jobs.image_spool import Spool
 from spark_jobs.pack_index import extend_pack_index, read_pack_index
 from spark_jobs.profile_frames import SparkEngine

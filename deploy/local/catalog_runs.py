@@ -134,7 +134,7 @@ def catalog_of(settings: Settings, catalog_id: str, *, source: str) -> Catalog:
     Raises:
         DeliveryError: the source holds no items files; nothing was triggered yet.
     """
-    from spark_jobs.source_inspection import inspect_source  # brings pyarrow, which no other command needs
+    from spark_jobs.deliveries.source_inspection import inspect_source  # brings pyarrow, which no other command needs
 
     found = inspect_source(settings, source)
     asked = Catalog(catalog_id=catalog_id)

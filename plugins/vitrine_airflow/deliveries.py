@@ -39,7 +39,7 @@ def record_or_skip(
         )
         log.warning(message)  # Airflow shows no reason beside a skipped task
         raise AirflowSkipException(message)
-    from spark_jobs.deliveries import record_delivery
+    from spark_jobs.deliveries.recording import record_delivery
 
     # None leaves a recorded delivery as full as it was recorded.
     return record_delivery(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.deliveries import record_delivery
+from spark_jobs.deliveries.recording import record_delivery
 from tests.dags.conftest import ROOT
 from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
 from tests.waiting import is_gone, wait_for

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.deliveries import read_delivery, record_delivery
-from spark_jobs.source_inspection import inspect_source
+from spark_jobs.deliveries.recording import read_delivery, record_delivery
+from spark_jobs.deliveries.source_inspection import inspect_source
 from tests.spark_jobs.delivered_folder import (
     DT,
     declare,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs import folder_images
-from spark_jobs.folder_images import copy_file, copy_images, hash_images
-from spark_jobs.image_listing import image_listing
+from spark_jobs.deliveries import folder_images
+from spark_jobs.deliveries.folder_images import copy_file, copy_images, hash_images
+from spark_jobs.deliveries.image_listing import image_listing
 from tests.spark_jobs.delivered_folder import picture, write_images
 from vitrine.errors import DeliveryError
 from vitrine.identity import sha256_hex

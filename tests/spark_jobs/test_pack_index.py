@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from spark_jobs import pack_index
 from spark_jobs.candidate_batches import packed_schema
-from spark_jobs.deliveries import record_delivery
+from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.pack_index import MERGED_AT, extend_pack_index, read_pack_index
 from spark_jobs.pack_listings import Listing, put_listing, read_listing
 from spark_jobs.profiling import run_profile_job

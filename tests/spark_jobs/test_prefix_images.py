@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from spark_jobs import prefix_images
-from spark_jobs.image_fetching import ImageFetcher
-from spark_jobs.image_listing import image_listing
-from spark_jobs.prefix_images import mark_elsewhere, mark_images
+from spark_jobs.deliveries import prefix_images
+from spark_jobs.deliveries.image_fetching import ImageFetcher
+from spark_jobs.deliveries.image_listing import image_listing
+from spark_jobs.deliveries.prefix_images import mark_elsewhere, mark_images
 from tests.spark_jobs.denied_images import heads_denied
 from vitrine.errors import StorageError
 from vitrine.storage import ObjectStore

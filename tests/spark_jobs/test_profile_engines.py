@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete
 
 from spark_jobs.__main__ import run_without_spark
-from spark_jobs.deliveries import record_delivery
+from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.profiling import run_profile_job
 from spark_runtime.configuration import in_process_rows, local_threads
 from spark_runtime.session import SparkIsNeeded, without_spark

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from spark_jobs.deliveries import record_delivery
+from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.profiling import run_profile_job
 from tests.evidence import tails
 from tests.slow_store import SlowStore

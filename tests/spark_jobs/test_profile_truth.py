@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.demo_catalog.generation import generate_catalog
-from spark_jobs.deliveries import record_delivery
+from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.profiling import run_profile_job
 from tests.spark_jobs.delivered_folder import candidate_rows, declare
 from vitrine.ledger import Ledger

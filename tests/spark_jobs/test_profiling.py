@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from spark_jobs.deliveries import record_delivery
+from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.profiling import run_profile_job
 from tests.spark_jobs.delivered_folder import (
     DT,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spark_jobs import publication, removals
-from spark_jobs.deliveries import record_delivery
+from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.publication import publish_partition
 from spark_jobs.removals import removal_of
 from spark_jobs.validation import validate_partition

@@ -37,7 +37,7 @@ WRITERS = {
     ("spark_jobs/embedding/blocks.py", "write_block"): ATTEMPT,
     ("spark_jobs/image_packs.py", "store_pack"): RACED,
     ("spark_jobs/pack_listings.py", "put_listing"): CONTENT,
-    ("spark_jobs/folder_images.py", "copy_file"): CONTENT,
+    ("spark_jobs/deliveries/folder_images.py", "copy_file"): CONTENT,
     ("spark_jobs/validation/partition.py", "_write"): CONTENT,
     ("spark_jobs/validation/data_docs.py", "publish_data_docs"): REPORT,
     ("spark_jobs/mining/parts.py", "_write"): ATTEMPT,

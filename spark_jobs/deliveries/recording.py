@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from spark_jobs.folder_images import copy_file, copy_images, hash_images
-from spark_jobs.image_fetching import ImageFetcher
-from spark_jobs.image_listing import ImageListing, image_listing, write_marks
-from spark_jobs.prefix_images import mark_elsewhere, mark_images, noting_elsewhere
+from spark_jobs.deliveries.folder_images import copy_file, copy_images, hash_images
+from spark_jobs.deliveries.image_fetching import ImageFetcher
+from spark_jobs.deliveries.image_listing import ImageListing, image_listing, write_marks
+from spark_jobs.deliveries.prefix_images import mark_elsewhere, mark_images, noting_elsewhere
 from spark_jobs.removals import say_removal_is_meant
 from vitrine.catalogs import Catalog, get_catalog
 from vitrine.connections import open_ledger, open_object_store

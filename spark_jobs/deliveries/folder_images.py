@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from spark_jobs.image_listing import ImageListing
+from spark_jobs.deliveries.image_listing import ImageListing
 from vitrine.errors import DeliveryError
 from vitrine.identity import sha256_hex
 from vitrine.items.byte_ranges import CHUNK_BYTES

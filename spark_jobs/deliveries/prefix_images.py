@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from spark_jobs.image_fetching import ImageFetcher
-from spark_jobs.image_listing import ImageListing
+from spark_jobs.deliveries.image_fetching import ImageFetcher
+from spark_jobs.deliveries.image_listing import ImageListing
 from vitrine.errors import ObjectMissingError
 from vitrine.items.image_uris import ImagePlaces, resolve_image_uri
 from vitrine.progress import Advance
