@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.temporary_platform import picture, temporary_platform
 from spark_jobs.embedding import run_embed_job
-from spark_jobs.image_packs import pack_bytes
+from spark_jobs.profiling.packs.image_packs import pack_bytes
 from spark_runtime.session import spark_session
 from training.bootstrap import ENCODER_FOLDER
 from vitrine.catalogs import Catalog, declare_catalog

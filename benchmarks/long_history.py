@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.temporary_platform import temporary_platform
-from spark_jobs.candidate_batches import packed_schema
-from spark_jobs.pack_index import extend_pack_index, read_pack_index
-from spark_jobs.pack_listings import Listing, put_listing, read_listing
+from spark_jobs.profiling.candidate_batches import packed_schema
+from spark_jobs.profiling.packs.index import extend_pack_index, read_pack_index
+from spark_jobs.profiling.packs.listings import Listing, put_listing, read_listing
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

@@ -24,8 +24,8 @@ from PIL import Image
 
 from benchmarks.temporary_platform import picture, temporary_platform
 from spark_jobs.deliveries.recording import read_delivery, record_delivery
-from spark_jobs.perceptual_hash import looks_of
-from spark_jobs.profiling import run_profile_job
+from spark_jobs.profiling.job import run_profile_job
+from spark_jobs.profiling.perceptual_hash import looks_of
 from spark_runtime.session import spark_session
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_object_store

@@ -71,7 +71,7 @@ def _inspect(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _profile(settings: Settings, options: argparse.Namespace) -> None:
-    from spark_jobs.profiling import run_profile_job
+    from spark_jobs.profiling.job import run_profile_job
 
     profile = run_profile_job(settings, catalog_id=options.catalog, dt=options.dt, delivery_id=options.delivery_id)
     rejected = sum(profile.rejected_by_reason.values())

@@ -26,7 +26,7 @@ from PIL import Image
 
 from benchmarks.attacks import picture_files as files
 from benchmarks.temporary_postgres import temporary_postgres
-from spark_jobs.image_profiles import profile_bytes
+from spark_jobs.profiling.images import profile_bytes
 from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError
 from vitrine.images.decoding import WorkLimit, decode_image

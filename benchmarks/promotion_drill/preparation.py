@@ -97,7 +97,7 @@ def move_champion(settings: Settings, version: str) -> float:
 def _ingest(settings: Settings, catalog_id: str, *, source: str, dt: str, fingerprint: str) -> None:
     from spark_jobs.deliveries.recording import record_delivery
     from spark_jobs.embedding import run_embed_job
-    from spark_jobs.profiling import run_profile_job
+    from spark_jobs.profiling.job import run_profile_job
     from spark_jobs.publication import publish_partition
     from spark_jobs.validation import validate_partition
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from spark_jobs.embedding.blocks import write_block
 from spark_jobs.embedding.units import EmbeddingUnit
-from spark_jobs.lookahead import ahead
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, ImageError, ObjectCorruptError
@@ -22,6 +21,7 @@ from vitrine.images.decoding import ACCEPTED_WORK
 from vitrine.images.preprocessing import DEFAULT_MAX_PIXELS, Preprocessing
 from vitrine.items.row_errors import unforeseen_at
 from vitrine.ledger import Ledger
+from vitrine.lookahead import ahead
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet
 

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_jobs import pack_index
-from spark_jobs.candidate_batches import packed_schema
 from spark_jobs.deliveries.recording import record_delivery
-from spark_jobs.pack_index import MERGED_AT, extend_pack_index, read_pack_index
-from spark_jobs.pack_listings import Listing, put_listing, read_listing
-from spark_jobs.profiling import run_profile_job
+from spark_jobs.profiling.candidate_batches import packed_schema
+from spark_jobs.profiling.job import run_profile_job
+from spark_jobs.profiling.packs import index as pack_index
+from spark_jobs.profiling.packs.index import MERGED_AT, extend_pack_index, read_pack_index
+from spark_jobs.profiling.packs.listings import Listing, put_listing, read_listing
 from tests.spark_jobs.delivered_folder import DT, candidate_rows, declare, small_delivery
 from vitrine.ledger import Ledger
 from vitrine.ledger.attempts import Attempts
@@ -86,7 +86,7 @@ def test_what_was_added_is_found_whole_and_by_its_hashes(
 def test_of_a_large_listing_only_the_row_groups_near_the_hashes_are_read(
     object_store: ObjectStore, catalog_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spark_jobs.pack_listings.GROUP_ROWS", 100)
+    monkeypatch.setattr("spark_jobs.profiling.packs.listings.GROUP_ROWS", 100)
     listing = put_listing(object_store, locations(range(20_000)), prefix=f"{catalog_id}/p")
     size = object_store.size_bytes(listing.key)
 
@@ -175,7 +175,7 @@ def test_a_day_after_many_days_reads_about_as_much_as_one_after_few(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("spark_jobs.pack_listings.GROUP_ROWS", 128)
+    monkeypatch.setattr("spark_jobs.profiling.packs.listings.GROUP_ROWS", 128)
     declare(settings, catalog_id)
     read_after = []
     day = 0

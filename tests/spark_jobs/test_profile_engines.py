@@ -11,7 +11,7 @@ from sqlalchemy import delete
 
 from spark_jobs.__main__ import run_without_spark
 from spark_jobs.deliveries.recording import record_delivery
-from spark_jobs.profiling import run_profile_job
+from spark_jobs.profiling.job import run_profile_job
 from spark_runtime.configuration import in_process_rows, local_threads
 from spark_runtime.session import SparkIsNeeded, without_spark
 from tests.spark_jobs.delivered_folder import (
@@ -74,8 +74,8 @@ def test_both_engines_write_the_same_bytes(
     local_spark: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("spark_jobs.profile_plan.PART_ROWS", 300)
-    monkeypatch.setattr("spark_jobs.profile_plan.PART_VECTOR_BYTES", 1)
+    monkeypatch.setattr("spark_jobs.profiling.plan.PART_ROWS", 300)
+    monkeypatch.setattr("spark_jobs.profiling.plan.PART_VECTOR_BYTES", 1)
     catalog = declare(settings, catalog_id, space=space, dimension=2 if space == "vectors" else None)
     if space == "vectors":
         rows = [row | {"embedding": [1.0, n]} for n, row in enumerate(2 * shop_rows())]
@@ -113,7 +113,7 @@ def test_both_engines_write_the_same_bytes(
 def test_few_rows_that_are_long_go_to_spark_all_the_same(
     settings: Settings, catalog_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spark_jobs.profile_tables.MAX_BYTES", 100_000)
+    monkeypatch.setattr("spark_jobs.profiling.tables.MAX_BYTES", 100_000)
     declare(settings, catalog_id)
     rows = [{"item_id": f"i{n}", "image_uri": "a.png", "description": "long " * 4_000} for n in range(20)]
     write_parquet(tmp_path / "items.parquet", rows)

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import delete
 
 from spark_jobs.deliveries.recording import record_delivery
-from spark_jobs.profiling import run_profile_job
+from spark_jobs.profiling.job import run_profile_job
 from tests.evidence import tails
 from tests.slow_store import SlowStore
 from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery

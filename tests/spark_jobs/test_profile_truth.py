@@ -9,7 +9,7 @@ import pytest
 
 from examples.demo_catalog.generation import generate_catalog
 from spark_jobs.deliveries.recording import record_delivery
-from spark_jobs.profiling import run_profile_job
+from spark_jobs.profiling.job import run_profile_job
 from tests.spark_jobs.delivered_folder import candidate_rows, declare
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spark_jobs.deliveries.recording import record_delivery
-from spark_jobs.profiling import run_profile_job
+from spark_jobs.profiling.job import run_profile_job
 from tests.spark_jobs.delivered_folder import (
     DT,
     candidate_rows,
@@ -358,7 +358,7 @@ def test_images_of_another_bucket_are_read_where_they_lie_when_the_catalog_lists
 def test_an_outage_fails_the_job_and_commits_nothing(
     settings: Settings, ledger: Ledger, object_store: ObjectStore, catalog: Catalog, tmp_path: Path
 ) -> None:
-    from spark_jobs import profiling
+    from spark_jobs.profiling import job as profiling
 
     delivery_id = record_delivery(settings, catalog_id=catalog.catalog_id, dt=DT, source=str(small_delivery(tmp_path)))
     away = settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:9", "s3_timeout_s": 0.2})

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from spark_jobs.image_packs import pack_bytes
+from spark_jobs.profiling.packs.image_packs import pack_bytes
 from training.image_bytes import PackReader
 from training.samples import Pair, Sample
 from training.training_sets import read_training_set

@@ -33,10 +33,10 @@ WRITERS = {
     ("vitrine/encoder/publishing.py", "publish_encoder"): CONTENT,
     ("vitrine/encoder/publishing.py", "_put_manifest"): LONE,
     ("vitrine/releases/gate.py", "_write_report"): ATTEMPT,
-    ("spark_jobs/profile_workers.py", "write_parts"): ATTEMPT,
+    ("spark_jobs/profiling/workers.py", "write_parts"): ATTEMPT,
     ("spark_jobs/embedding/blocks.py", "write_block"): ATTEMPT,
-    ("spark_jobs/image_packs.py", "store_pack"): RACED,
-    ("spark_jobs/pack_listings.py", "put_listing"): CONTENT,
+    ("spark_jobs/profiling/packs/image_packs.py", "store_pack"): RACED,
+    ("spark_jobs/profiling/packs/listings.py", "put_listing"): CONTENT,
     ("spark_jobs/deliveries/folder_images.py", "copy_file"): CONTENT,
     ("spark_jobs/validation/partition.py", "_write"): CONTENT,
     ("spark_jobs/validation/data_docs.py", "publish_data_docs"): REPORT,
@@ -62,7 +62,7 @@ RACES = {
         "tests/vitrine/test_write_once.py",
         "test_of_writers_that_race_to_replace_what_was_collected_one_wins",
     ),
-    ("spark_jobs/image_packs.py", "store_pack"): (
+    ("spark_jobs/profiling/packs/image_packs.py", "store_pack"): (
         "tests/spark_jobs/test_image_packs.py",
         "test_of_profiles_that_race_under_two_layouts_each_finds_its_images",
     ),

@@ -351,7 +351,7 @@ _COLUMNS = [
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from(_COLUMNS), _JSON), st.booleans())
 def test_whatever_a_column_holds_the_row_fits_the_contract(values: dict[str, Any], vectors: bool) -> None:
-    from spark_jobs.candidate_batches import batches_of, judged_rows_schema
+    from spark_jobs.profiling.candidate_batches import batches_of, judged_rows_schema
 
     line = json.dumps(values).encode() + b"\n"
 

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 import pyarrow as pa
 import pytest
 
-from spark_jobs.candidate_batches import judged_rows_schema
-from spark_jobs.image_profiles import JudgedImage
-from spark_jobs.profile_workers import _with_profiles
+from spark_jobs.profiling.candidate_batches import judged_rows_schema
+from spark_jobs.profiling.images import JudgedImage
+from spark_jobs.profiling.workers import _with_profiles
 from spark_runtime.configuration import failed_job
 from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError, StorageError, UnforeseenError, VitrineError

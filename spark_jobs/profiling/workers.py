@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spark_jobs.candidate_batches import (
+from spark_jobs.deliveries.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
+from spark_jobs.profiling.candidate_batches import (
     BATCH_ROWS,
     batches_of,
     candidate_table,
@@ -25,9 +26,8 @@ from spark_jobs.candidate_batches import (
     judged_rows_schema,
     written_parts_schema,
 )
-from spark_jobs.deliveries.image_fetching import ACCESS_DENIED, executor_fetcher, executor_store
-from spark_jobs.image_profiles import JudgedImage, profile_image
-from spark_jobs.image_spool import Spool, process_spool
+from spark_jobs.profiling.images import JudgedImage, profile_image
+from spark_jobs.profiling.packs.spool import Spool, process_spool
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.items import candidate_schema
 from vitrine.identity import content_id, sha256_hex

@@ -9,15 +9,15 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from spark_jobs.candidate_batches import batches_of, packed_schema
 from spark_jobs.deliveries.image_fetching import executor_fetcher, executor_store
-from spark_jobs.image_packs import ImageLocation, PackedImage, plan_packs, store_pack
-from spark_jobs.image_spool import process_spool
-from spark_jobs.lookahead import ahead
-from spark_jobs.profile_workers import Batches, ProfileTask
+from spark_jobs.profiling.candidate_batches import batches_of, packed_schema
+from spark_jobs.profiling.packs.image_packs import ImageLocation, PackedImage, plan_packs, store_pack
+from spark_jobs.profiling.packs.spool import process_spool
+from spark_jobs.profiling.workers import Batches, ProfileTask
 from spark_runtime.configuration import is_local
 from vitrine.errors import ObjectCorruptError
 from vitrine.items.row_errors import at_row
+from vitrine.lookahead import ahead
 
 Pack = list[PackedImage]
 

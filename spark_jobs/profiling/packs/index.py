@@ -17,8 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spark_jobs.candidate_batches import packed_schema
-from spark_jobs.pack_listings import Listing, put_listing, read_range
+from spark_jobs.profiling.candidate_batches import packed_schema
+from spark_jobs.profiling.packs.listings import Listing, put_listing, read_range
 from vitrine.identity import attempt_id
 from vitrine.ledger import CommittedAttempt, Ledger
 from vitrine.storage import ObjectStore, keys

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from spark_jobs.deliveries.image_fetching import ImageFetcher
-from spark_jobs.perceptual_hash import looks_of
+from spark_jobs.profiling.perceptual_hash import looks_of
 from vitrine.contracts.items import Reason
 from vitrine.errors import ImageError
 from vitrine.identity import sha256_hex

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spark_jobs.candidate_batches import BATCH_ROWS, judged_images_schema
-from spark_jobs.profile_engine import HASH_RANGE, Work
+from spark_jobs.profiling.candidate_batches import BATCH_ROWS, judged_images_schema
+from spark_jobs.profiling.engine import HASH_RANGE, Work
 from vitrine.contracts.items import Reason
 from vitrine.progress import Advance
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from spark_jobs.profile_engine import HASH_RANGE, Work
+from spark_jobs.profiling.engine import HASH_RANGE, Work
 from vitrine.contracts.items import Reason
 
 if TYPE_CHECKING:

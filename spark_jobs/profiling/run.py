@@ -9,18 +9,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from spark_jobs import profile_workers as workers
-from spark_jobs.candidate_batches import (
+from spark_jobs.deliveries.image_listing import MARKS_PER_GROUP, marks_schema
+from spark_jobs.profiling import workers
+from spark_jobs.profiling.candidate_batches import (
     judged_images_schema,
     judged_rows_schema,
     packed_schema,
     written_parts_schema,
 )
-from spark_jobs.deliveries.image_listing import MARKS_PER_GROUP, marks_schema
-from spark_jobs.image_packing import pack_images
-from spark_jobs.pack_listings import LISTING_ROWS, Listing, listing_schema, read_listings, write_listing
-from spark_jobs.profile_engine import Frame, ProfileEngine, bucket_count
-from spark_jobs.profile_plan import task_count
+from spark_jobs.profiling.engine import Frame, ProfileEngine, bucket_count
+from spark_jobs.profiling.packs.listings import LISTING_ROWS, Listing, listing_schema, read_listings, write_listing
+from spark_jobs.profiling.packs.packing import pack_images
+from spark_jobs.profiling.plan import task_count
 from vitrine.errors import ContractError
 
 _LISTING_TASKS = 4  # for each partition of the settings: most listings are small

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from spark_jobs.candidate_batches import packed_schema
 from spark_jobs.deliveries.image_fetching import executor_store
-from spark_jobs.profile_workers import Batches, ProfileTask
+from spark_jobs.profiling.candidate_batches import packed_schema
+from spark_jobs.profiling.workers import Batches, ProfileTask
 from vitrine.identity import sha256_hex
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet
