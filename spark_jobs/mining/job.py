@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 
-from spark_jobs.mining.mined import mine
+from spark_jobs.mining.attempt import mine
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.training_sets import MiningPlan, TrainingSet
 from vitrine.identity import attempt_id

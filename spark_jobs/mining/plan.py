@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from spark_jobs.mining.grades import store_grades
+from spark_jobs.mining.relations.grades import store_grades
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.training_sets import MiningParameters, MiningPlan, training_window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_jobs.mining.grades import HIGHEST, POSITIVE_FROM
+from spark_jobs.mining.relations.grades import HIGHEST, POSITIVE_FROM
 from vitrine.contracts.training_sets import PairSource
 
 if TYPE_CHECKING:

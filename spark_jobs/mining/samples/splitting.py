@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_jobs.mining.components import connected_components
+from spark_jobs.mining.samples.components import connected_components
 from vitrine.contracts.training_sets import Split, TrainingWindow
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from spark_jobs.mining.splitting import split_of
+from spark_jobs.mining.samples.splitting import split_of
 from vitrine.connections import open_object_store
 from vitrine.contracts.events import event_schema
 from vitrine.contracts.training_sets import MiningPlan

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spark_jobs.mining.events import read_events
-from spark_jobs.mining.grades import read_grades
-from spark_jobs.mining.head import read_head
-from spark_jobs.mining.judged_pairs import co_click_pairs, thumbs_pairs
-from spark_jobs.mining.locations import with_pack_rows
-from spark_jobs.mining.near_duplicates import with_near_duplicate_groups
-from spark_jobs.mining.negatives import category_candidates, chosen_negatives, graded_candidates
-from spark_jobs.mining.neighbours import neighbour_candidates
 from spark_jobs.mining.parts import WrittenParts, write_parts
-from spark_jobs.mining.positives import grade_pairs, view_pairs, within_splits
-from spark_jobs.mining.propensity import estimate_propensities
-from spark_jobs.mining.splitting import with_splits
-from spark_jobs.mining.vector_shards import write_shards
+from spark_jobs.mining.relations.events import read_events
+from spark_jobs.mining.relations.grades import read_grades
+from spark_jobs.mining.relations.judged_pairs import co_click_pairs, thumbs_pairs
+from spark_jobs.mining.relations.negatives import category_candidates, chosen_negatives, graded_candidates
+from spark_jobs.mining.relations.neighbours import neighbour_candidates
+from spark_jobs.mining.relations.positives import grade_pairs, view_pairs, within_splits
+from spark_jobs.mining.relations.propensity import estimate_propensities
+from spark_jobs.mining.samples.head_rows import read_head
+from spark_jobs.mining.samples.locations import with_pack_rows
+from spark_jobs.mining.samples.near_duplicates import with_near_duplicate_groups
+from spark_jobs.mining.samples.splitting import with_splits
+from spark_jobs.mining.samples.vector_shards import write_shards
 from spark_runtime.session import spark_errors, spark_session
 from spark_runtime.stage_progress import shown_stages
 from vitrine.connections import open_object_store

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from spark_jobs.mining.vector_shards import VectorShard, read_shard
+from spark_jobs.mining.samples.vector_shards import VectorShard, read_shard
 from vitrine.connections import open_object_store
 from vitrine.settings import Settings
 

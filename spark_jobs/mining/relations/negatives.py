@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_jobs.mining.grades import NEGATIVE_UNTIL
+from spark_jobs.mining.relations.grades import NEGATIVE_UNTIL
 from vitrine.contracts.training_sets import NegativeSource
 
 if TYPE_CHECKING:

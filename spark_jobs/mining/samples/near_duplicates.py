@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_jobs.mining.components import connected_components
+from spark_jobs.mining.samples.components import connected_components
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_jobs.mining.propensity import propensity_of
+from spark_jobs.mining.relations.propensity import propensity_of
 from vitrine.contracts.events import EventKind, QueryKind
 from vitrine.contracts.training_sets import MiningParameters, PairSource
 
