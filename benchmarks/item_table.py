@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def build_table(folder: Path, items: int, memory_mb: int) -> dict[str, Any]:
     """Builds the table; anonymous memory above the limit ends it with a MemoryError."""
-    from index_builder.staged_head import StagedHead
+    from index_builder.metadata.staged_head import StagedHead
 
     resource.setrlimit(resource.RLIMIT_DATA, (memory_mb << 20, memory_mb << 20))
     head = SyntheticHead(items)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index_builder.staged_head import HEAD_COLUMNS
+from index_builder.metadata.staged_head import HEAD_COLUMNS
 from vitrine.contracts.items import manifest_items_schema
 
 PACK_ROWS = 16_384

@@ -67,7 +67,7 @@ def build_index(catalog_id: str) -> None:
 
     @task
     def build_item_table(embedding_set_id: str, index_version: str) -> str:
-        from index_builder.item_tables import build_item_table
+        from index_builder.metadata.item_table_build import build_item_table
 
         return build_item_table(
             run.settings(),

@@ -91,7 +91,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> str:
     if options.verb in ("build", "plan-build", "encode", "assemble"):
         return _run_build(options, settings)
     if options.verb == "item-table":
-        from index_builder.item_tables import build_item_table
+        from index_builder.metadata.item_table_build import build_item_table
 
         return build_item_table(
             settings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from index_builder.builds import find_index_version
-from index_builder.item_tables import find_item_table
+from index_builder.metadata.item_table_build import find_item_table
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.releases import Release
 from vitrine.errors import ContractError

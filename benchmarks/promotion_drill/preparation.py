@@ -113,7 +113,7 @@ def _release(settings: Settings, catalog_id: str, *, fingerprint: str, encoder_v
     from index_builder.builds import build_index_version
     from index_builder.candidates import publish_candidate
     from index_builder.heads import resolve_head
-    from index_builder.item_tables import build_item_table
+    from index_builder.metadata.item_table_build import build_item_table
     from vitrine.releases.activation import activate_release
     from vitrine.releases.gate import gate_release
     from vitrine.releases.staging import stage_release

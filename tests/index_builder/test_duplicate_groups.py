@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from index_builder.duplicate_groups import GroupKeys, hash_keys, joined, text_keys
+from index_builder.metadata.duplicate_groups import GroupKeys, hash_keys, joined, text_keys
 from vitrine.duplicates.disjoint_sets import DisjointSets
 from vitrine.identity import sha256_hex
 from vitrine.item_table.groups import open_groups

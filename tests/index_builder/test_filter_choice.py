@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from index_builder import filter_choice
-from index_builder.attributes import Attributes
-from index_builder.column_files import ColumnFileWriters
-from index_builder.filter_choice import NAMED_COLUMNS, ColumnChoice
+from index_builder.metadata import filter_choice
+from index_builder.metadata.attributes import Attributes
+from index_builder.metadata.column_files import ColumnFileWriters
+from index_builder.metadata.filter_choice import NAMED_COLUMNS, ColumnChoice
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.item_table.columns import encode_column, open_columns
 

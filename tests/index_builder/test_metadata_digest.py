@@ -7,7 +7,7 @@ import datetime
 import pyarrow as pa
 import pytest
 
-from index_builder.metadata_digest import MetadataDigest
+from index_builder.metadata.digest import MetadataDigest
 
 NOON = datetime.datetime(2026, 11, 1, 12, tzinfo=datetime.UTC)
 SCHEMA = pa.schema(

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from index_builder import near_duplicates
-from index_builder.near_duplicates import near_components, near_pairs
+from index_builder.metadata import near_duplicates
+from index_builder.metadata.near_duplicates import near_components, near_pairs
 from vitrine.duplicates.disjoint_sets import DisjointSets
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from index_builder import row_buckets
-from index_builder.row_buckets import RowBuckets
-from index_builder.row_lookup import NO_ROW, RowLookup
+from index_builder.metadata import row_buckets
+from index_builder.metadata.row_buckets import RowBuckets
+from index_builder.metadata.row_lookup import NO_ROW, RowLookup
 from vitrine.errors import ContractError
 
 

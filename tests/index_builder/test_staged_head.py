@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from index_builder import row_buckets
-from index_builder.staged_head import HEAD_COLUMNS, StagedHead
+from index_builder.metadata import row_buckets
+from index_builder.metadata.staged_head import HEAD_COLUMNS, StagedHead
 from tests.index_builder.synthetic_catalog import make_items
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.contracts.releases import ItemTable as ItemTableManifest

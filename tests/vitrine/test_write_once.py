@@ -54,7 +54,7 @@ WRITERS = {
     ("index_builder/builds/versions.py", "commit_index_version"): COMMITTED,
     ("index_builder/builds/plans.py", "_put"): CONTENT,
     ("index_builder/builds/assembly.py", "assemble_index"): ATTEMPT,
-    ("index_builder/item_tables.py", "build_item_table"): RACED,
+    ("index_builder/metadata/item_table_build.py", "build_item_table"): RACED,
     ("index_builder/heads.py", "resolve_head"): CONTENT,
 }
 RACES = {
@@ -66,7 +66,7 @@ RACES = {
         "tests/spark_jobs/test_image_packs.py",
         "test_of_profiles_that_race_under_two_layouts_each_finds_its_images",
     ),
-    ("index_builder/item_tables.py", "build_item_table"): (
+    ("index_builder/metadata/item_table_build.py", "build_item_table"): (
         "tests/index_builder/test_item_tables.py",
         "test_a_loser_with_another_sqlite_leaves_the_winners_files_as_they_are",
     ),

@@ -86,7 +86,7 @@ def missing_value(kind: ColumnKind) -> Any:
 
 
 def encode_column(name: str, kind: ColumnKind, values: Sequence[Any]) -> FilterColumn:
-    """Turns values, None for missing, into a column; `index_builder.column_files` does it for many rows."""
+    """Turns values, None for missing, into a column; `index_builder.metadata.column_files` does it for many rows."""
     dictionary: tuple[str, ...] = ()
     stored: dict[Any, Any] | None = None
     if kind == "category":

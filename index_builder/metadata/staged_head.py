@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from index_builder.attributes import Attributes
-from index_builder.column_files import ColumnFileWriters
-from index_builder.duplicate_groups import GROUPED_COLUMNS, GroupKeys
-from index_builder.filter_choice import ChosenColumn, ColumnChoice
-from index_builder.item_database import STORED_COLUMNS, ItemDatabaseWriter
-from index_builder.metadata_digest import MetadataDigest
-from index_builder.row_buckets import RowBuckets
-from index_builder.row_lookup import NO_ROW, RowLookup
+from index_builder.metadata.attributes import Attributes
+from index_builder.metadata.column_files import ColumnFileWriters
+from index_builder.metadata.digest import MetadataDigest
+from index_builder.metadata.duplicate_groups import GROUPED_COLUMNS, GroupKeys
+from index_builder.metadata.filter_choice import ChosenColumn, ColumnChoice
+from index_builder.metadata.item_database import STORED_COLUMNS, ItemDatabaseWriter
+from index_builder.metadata.row_buckets import RowBuckets
+from index_builder.metadata.row_lookup import NO_ROW, RowLookup
 from vitrine.errors import ContractError
 from vitrine.item_table.groups import GroupKind
 from vitrine.item_table.table import ITEMS_FILE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from index_builder.attributes import Attributes, Scalar, attribute_text
+from index_builder.metadata.attributes import Attributes, Scalar, attribute_text
 from vitrine.item_table.columns import ColumnKind
 
 NAMED_COLUMNS: dict[str, ColumnKind] = {

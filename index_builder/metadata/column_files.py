@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index_builder.attributes import Attributes, Scalar, attribute_text
-from index_builder.filter_choice import ATTRIBUTE_PREFIX, ChosenColumn
+from index_builder.metadata.attributes import Attributes, Scalar, attribute_text
+from index_builder.metadata.filter_choice import ATTRIBUTE_PREFIX, ChosenColumn
 from vitrine.item_table.columns import ColumnFiles, missing_value, value_type, write_dictionary, write_order
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import pyarrow as pa
 
 from index_builder.builds import find_index_version
-from index_builder.staged_head import HEAD_COLUMNS, StagedHead
+from index_builder.metadata.staged_head import HEAD_COLUMNS, StagedHead
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index_builder.near_duplicates import near_components
+from index_builder.metadata.near_duplicates import near_components
 from vitrine.item_table.groups import GroupKind, write_groups
 
 # Read of a head's rows, each as 64 bits.
