@@ -28,12 +28,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from vector_sets import VectorSet
 
-from index_builder.held_out import HeldOutQueries
+from index_builder.measuring.held_out import HeldOutQueries
+from index_builder.measuring.recall import GroundTruth, ground_truth
+from index_builder.measuring.tuning import CurvePoint, climbs, measure_point
+from index_builder.measuring.vectors import RowVectors
 from index_builder.planning.opened_memory import measure_opened_memory
-from index_builder.recall import GroundTruth, ground_truth
 from index_builder.recipes import FAMILIES, Recipe, recipe_of
-from index_builder.tuning import CurvePoint, climbs, measure_point
-from index_builder.vectors import RowVectors
 from vitrine.vector_index import VectorIndex
 
 TARGET = Path(__file__).resolve().parent.parent / "index_builder" / "calibration.json"

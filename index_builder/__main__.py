@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> str:
         return run_plan(options, settings)
     catalog_id = options.catalog
     if options.verb == "resolve":
-        from index_builder.heads import resolve_head
+        from index_builder.coverage import resolve_head
 
         return resolve_head(settings, catalog_id=catalog_id, fingerprint=options.fingerprint)
     if options.verb in ("build", "plan-build", "encode", "assemble"):

@@ -112,7 +112,7 @@ def _ingest(settings: Settings, catalog_id: str, *, source: str, dt: str, finger
 def _release(settings: Settings, catalog_id: str, *, fingerprint: str, encoder_version: str) -> None:
     from index_builder.builds import build_index_version
     from index_builder.candidates import publish_candidate
-    from index_builder.heads import resolve_head
+    from index_builder.coverage import resolve_head
     from index_builder.metadata.item_table_build import build_item_table
     from vitrine.releases.activation import activate_release
     from vitrine.releases.gate import gate_release

@@ -15,11 +15,11 @@ from index_builder.builds.plans import read_plan
 from index_builder.builds.round_trip import check_round_trip
 from index_builder.builds.shards import make_shards
 from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
-from index_builder.curve_plot import PLOT_FILE, draw_curve
-from index_builder.held_out import held_out_queries
+from index_builder.measuring.curve_plot import PLOT_FILE, draw_curve
+from index_builder.measuring.held_out import held_out_queries
+from index_builder.measuring.tuning import TunedSearch, TuningGoal, tune_search
+from index_builder.measuring.vectors import RowVectors
 from index_builder.planning.opened_memory import measure_opened_memory
-from index_builder.tuning import TunedSearch, TuningGoal, tune_search
-from index_builder.vectors import RowVectors
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan

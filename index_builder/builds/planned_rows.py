@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from index_builder.builds.part_vectors import part_halves, sampled_vectors
 from index_builder.builds.parts import PartRows, fetch_rows, read_rows
-from index_builder.heads import RowsDigest
+from index_builder.coverage import RowsDigest
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
 from vitrine.errors import ContractError
 from vitrine.head.embedding_sets import read_embedding_set

@@ -15,9 +15,9 @@ from index_builder.builds.quantizers import Quantizers
 from index_builder.builds.rows import SORTED_ROW_BYTES, ordered_rows
 from index_builder.builds.samples import RowSamples
 from index_builder.builds.versions import find_index_version, index_version_id
+from index_builder.measuring.tuning import TuningGoal, tuning_goal
 from index_builder.planning.choosing import choose_for
 from index_builder.recipes import Recipe
-from index_builder.tuning import TuningGoal, tuning_goal
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan, PlannedPart, QuantizerChoice

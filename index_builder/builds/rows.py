@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from index_builder.heads import ROW_COLUMNS, RowsDigest, row_batches
+from index_builder.coverage import ROW_COLUMNS, RowsDigest, row_batches
 from vitrine.contracts.datasets import EmbeddingBlock, EmbeddingSet
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.errors import ContractError

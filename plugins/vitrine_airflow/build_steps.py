@@ -32,7 +32,7 @@ def resolve_encoder(settings: Settings, *, catalog_id: str, encoder: str) -> Bui
         AirflowSkipException: the encoder was promoted, and the alias moved on before the build began.
         ContractError: the head is empty, or an item stands in it twice.
     """
-    from index_builder.heads import resolve_head
+    from index_builder.coverage import resolve_head
 
     resolved = resolve_or_skip(settings, catalog_id=catalog_id, encoder=encoder)
     try:

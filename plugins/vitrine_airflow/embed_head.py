@@ -26,7 +26,7 @@ class EmbedHead(SparkJob):
 
     def execute(self, context: Context) -> str:  # type: ignore[override]  # its operator returns nothing
         """Resolves the head, and submits the job as long as it has units without a block."""
-        from index_builder.heads import resolve_head
+        from index_builder.coverage import resolve_head
 
         return resolve_covered(
             lambda: resolve_head(run.settings(), catalog_id=self.catalog_id, fingerprint=str(self.fingerprint)),

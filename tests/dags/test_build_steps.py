@@ -95,7 +95,7 @@ def test_of_two_embedding_sets_the_later_head_is_built_and_none_is_an_error_that
 ) -> None:
     from vitrine_airflow.build_steps import plan_index
 
-    from index_builder.heads import resolve_head
+    from index_builder.coverage import resolve_head
 
     catalog.embed(make_items(700))
     earlier = resolve_head(settings, catalog_id=catalog_id, fingerprint=FINGERPRINT)

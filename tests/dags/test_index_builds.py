@@ -9,7 +9,7 @@ import pytest
 from index_builder.builds import plan_build
 from index_builder.builds.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings

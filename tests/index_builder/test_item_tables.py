@@ -15,7 +15,7 @@ import pytest
 from index_builder.__main__ import main
 from index_builder.builds import build_index_version, find_index_version
 from index_builder.candidates import publish_candidate
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from index_builder.metadata import item_table_build as item_tables
 from index_builder.metadata.item_table_build import build_item_table, find_item_table
 from index_builder.metadata.staged_head import StagedHead

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_builder.held_out import HeldOutQueries
-from index_builder.recall import exact_scores, ground_truth, measure_recall
+from index_builder.measuring.held_out import HeldOutQueries
+from index_builder.measuring.recall import exact_scores, ground_truth, measure_recall
+from index_builder.measuring.vectors import RowVectors
 from index_builder.recipes import recipe_of
-from index_builder.vectors import RowVectors
 from vitrine.vector_index import VectorIndex
 
 DIMENSION = 16

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from index_builder.curve_plot import draw_curve
-from index_builder.held_out import HeldOutQueries
-from index_builder.recall import ground_truth, standard_error
+from index_builder.measuring.curve_plot import draw_curve
+from index_builder.measuring.held_out import HeldOutQueries
+from index_builder.measuring.recall import ground_truth, standard_error
+from index_builder.measuring.tuning import CurvePoint, TunedSearch, TuningGoal, climbs, measure_point, tune_search
+from index_builder.measuring.vectors import RowVectors
 from index_builder.recipes import recipe_of
-from index_builder.tuning import CurvePoint, TunedSearch, TuningGoal, climbs, measure_point, tune_search
-from index_builder.vectors import RowVectors
 from vitrine.contracts.releases import RecallFigures
 from vitrine.errors import GateError
 from vitrine.vector_index import VectorIndex
@@ -84,7 +84,7 @@ def test_a_setting_that_seems_enough_is_taken_though_another_is_surer_to_be_near
             parameters, RecallFigures(image=recall, text=None, queries_image=200, queries_text=0), sure, 1
         )
 
-    monkeypatch.setattr("index_builder.tuning.measure_point", measured)
+    monkeypatch.setattr("index_builder.measuring.tuning.measure_point", measured)
 
     tuned = _tune(_index("ivf-sq8", vectors, tmp_path), vectors, target=0.95)
 

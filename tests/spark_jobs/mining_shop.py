@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from spark_jobs.embedding.blocks import write_block
 from tests.spark_jobs.candidate_rows import ProfiledDelivery, jpeg, write_manifest
 from vitrine.catalogs import Catalog

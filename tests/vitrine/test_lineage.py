@@ -11,7 +11,7 @@ import pytest
 
 from index_builder.builds import build_index_version
 from index_builder.candidates import publish_candidate
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from index_builder.metadata.item_table_build import build_item_table
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
 from vitrine.__main__ import main

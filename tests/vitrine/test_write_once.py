@@ -55,7 +55,7 @@ WRITERS = {
     ("index_builder/builds/plans.py", "_put"): CONTENT,
     ("index_builder/builds/assembly.py", "assemble_index"): ATTEMPT,
     ("index_builder/metadata/item_table_build.py", "build_item_table"): RACED,
-    ("index_builder/heads.py", "resolve_head"): CONTENT,
+    ("index_builder/coverage.py", "resolve_head"): CONTENT,
 }
 RACES = {
     ("vitrine/write_once.py", "put_once"): (

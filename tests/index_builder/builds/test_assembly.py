@@ -20,7 +20,7 @@ from index_builder.builds import (
 )
 from index_builder.builds.encoded_parts import fetch_encoded_part, put_encoded_part
 from index_builder.builds.plans import read_plan
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from index_builder.planning.opened_memory import OpenedMemory, measure_opened_memory
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
 from vitrine.contracts.index_builds import IndexPlan

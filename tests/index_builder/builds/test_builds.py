@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from index_builder.builds import build_index_version, find_index_version, read_recall
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import (
     FINGERPRINT,
     SyntheticCatalog,

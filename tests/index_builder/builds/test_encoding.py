@@ -10,7 +10,7 @@ from index_builder.builds import encode_parts, needs_spark, plan_build
 from index_builder.builds.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
 from index_builder.builds.session import spark_session
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
 from vitrine.contracts.index_builds import EncodedPart, IndexPlan
 from vitrine.errors import ContractError

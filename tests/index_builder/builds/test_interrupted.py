@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from index_builder.builds import build_index_version, find_index_version
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
 from tests.waiting import wait_for
 from vitrine.contracts.releases import IndexVersion

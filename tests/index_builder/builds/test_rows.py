@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from index_builder.builds.rows import ordered_rows
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.errors import ContractError

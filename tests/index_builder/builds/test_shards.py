@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from index_builder.builds import build_index_version, find_index_version
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items, vector_of
 from vitrine.identity import sha256_hex
 from vitrine.ledger import Ledger

@@ -14,7 +14,7 @@ from PIL import Image
 
 from index_builder.builds import build_index_version, find_index_version
 from index_builder.candidates import publish_candidate
-from index_builder.heads import resolve_head
+from index_builder.coverage import resolve_head
 from index_builder.metadata.item_table_build import build_item_table
 from tests.index_builder.synthetic_catalog import SyntheticCatalog, SyntheticItem
 from tests.vitrine.encoder.conftest import checkpoint  # noqa: F401

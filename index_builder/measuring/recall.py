@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.held_out import HeldOutQueries
-from index_builder.vectors import RowVectors
+from index_builder.measuring.held_out import HeldOutQueries
+from index_builder.measuring.vectors import RowVectors
 from vitrine.vector_index import VectorIndex
 
 TOP_K = 10

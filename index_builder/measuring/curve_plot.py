@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from index_builder.tuning import TunedSearch
+from index_builder.measuring.tuning import TunedSearch
 
 PLOT_FILE = "recall_curve.png"
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from index_builder.held_out import HeldOutQueries
-from index_builder.recall import GroundTruth, ground_truth, measure_recall, standard_error
-from index_builder.vectors import RowVectors
+from index_builder.measuring.held_out import HeldOutQueries
+from index_builder.measuring.recall import GroundTruth, ground_truth, measure_recall, standard_error
+from index_builder.measuring.vectors import RowVectors
 from vitrine.contracts.releases import RecallFigures
 from vitrine.errors import GateError
 from vitrine.processes.state import faiss_threads

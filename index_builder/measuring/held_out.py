@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index_builder.vectors import RowVectors
+from index_builder.measuring.vectors import RowVectors
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.encoder.publishing import is_published
 from vitrine.encoder.query_encoder import open_encoder
