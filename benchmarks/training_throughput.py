@@ -27,17 +27,17 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
-from training.batches import BatchSampler
 from training.bootstrap import ENCODER_FOLDER
 from training.checkpoints import Checkpoints
+from training.data.batches import BatchSampler
+from training.data.folder_samples import read_folder_samples
+from training.data.image_bytes import FileReader
+from training.data.loading import BatchLoader, LoadedBatch, tower_pixels
+from training.data.prepared import larger, prepare_pictures
 from training.dual_tower import DualTower
-from training.folder_samples import read_folder_samples
-from training.image_bytes import FileReader
-from training.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.objectives import Embeddings, Relations, losses_of
 from training.optimisation import mixed_precision
 from training.options import TrainingOptions
-from training.prepared import larger, prepare_pictures
 from training.trainer import Trainer
 from training.worker import single_place
 from vitrine.encoder.architecture import Architecture

@@ -64,7 +64,7 @@ ALLOWED = {
     ("training/worker.py", "manual_seed"),
     ("training/trainer.py", "manual_seed"),
     ("training/base_models.py", "manual_seed"),
-    ("training/loading.py", "manual_seed"),  # of a generator of its own
+    ("training/data/loading.py", "manual_seed"),  # of a generator of its own
 }
 
 

@@ -9,7 +9,7 @@ from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.reducers import DoNothingReducer
 
-from training.batches import Batch
+from training.data.batches import Batch
 from training.losses import symmetric_info_nce
 from training.options import TrainingOptions
 from training.triplet_mining import mine_triplets
@@ -17,7 +17,7 @@ from training.triplet_mining import mine_triplets
 
 @dataclass(frozen=True)
 class Relations:
-    """What a batch says of its n rows, on the device; see `training.batches.Batch`.
+    """What a batch says of its n rows, on the device; see `training.data.batches.Batch`.
 
     Attributes:
         positive_weights: (n, n), float32.

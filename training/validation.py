@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.batches import product_of
+from training.data.batches import product_of
+from training.data.prepared import PreparedPictures
+from training.data.samples import Sample
 from training.dual_tower import DualTower
 from training.optimisation import mixed_precision
 from training.options import TrainingOptions
-from training.prepared import PreparedPictures
-from training.samples import Sample
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.images.preprocessing import Preprocessing
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import torch
 
-from training.batches import BatchSampler
 from training.checkpoints import Checkpoints, Progress
+from training.data.batches import BatchSampler
+from training.data.folder_samples import read_folder_samples
+from training.data.image_bytes import FileReader, ImageReader, PackReader
+from training.data.loading import BatchLoader
+from training.data.prepared import larger, prepare_pictures
+from training.data.samples import TrainingData
+from training.data.stored_samples import read_training_set
 from training.display import training_display
 from training.dual_tower import DualTower
 from training.encoder_folder import write_encoder_folder
-from training.folder_samples import read_folder_samples
 from training.history import HISTORY_FILE, HistoryRow, write_history
-from training.image_bytes import FileReader, ImageReader, PackReader
-from training.loading import BatchLoader
 from training.options import TrainingOptions
-from training.prepared import larger, prepare_pictures
-from training.samples import TrainingData
 from training.trainer import Place, Trainer
-from training.training_sets import read_training_set
 from training.validation import Validator
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import load_checkpoint

@@ -21,8 +21,8 @@ from examples.demo_catalog import (
     sample_parents,
     title_and_description,
 )
-from training.augmentation import augment, replace_backdrops
 from training.contrastive import ContrastiveBatch
+from training.data.augmentation import augment, replace_backdrops
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.images.preprocessing import Preprocessing
 

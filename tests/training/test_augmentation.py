@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from training.augmentation import augment, replace_backdrops
+from training.data.augmentation import augment, replace_backdrops
 
 
 def studio_pictures(n: int = 6) -> torch.Tensor:

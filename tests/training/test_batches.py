@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from training.batches import Batch, BatchSampler
+from training.data.batches import Batch, BatchSampler
+from training.data.samples import Pair, Sample
 from training.options import TrainingOptions
-from training.samples import Pair, Sample
 from vitrine.errors import ContractError
 
 

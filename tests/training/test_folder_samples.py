@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.folder_samples import read_folder_samples
+from training.data.folder_samples import read_folder_samples
 from vitrine.errors import ContractError
 from vitrine.settings import Settings
 

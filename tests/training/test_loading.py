@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
-from training.batches import BatchSampler
+from training.data.batches import BatchSampler
+from training.data.folder_samples import read_folder_samples
+from training.data.image_bytes import FileReader
+from training.data.loading import BatchLoader, LoadedBatch, tower_pixels
+from training.data.prepared import PreparedPictures, larger, prepare_pictures
+from training.data.samples import Sample
 from training.dual_tower import DualTower
-from training.folder_samples import read_folder_samples
-from training.image_bytes import FileReader
-from training.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.options import TrainingOptions
-from training.prepared import PreparedPictures, larger, prepare_pictures
-from training.samples import Sample
 from training.validation import Validator
 from vitrine.encoder import load_encoder
 from vitrine.encoder.checkpoint import load_checkpoint

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import prepared
-from training.image_bytes import FileReader
-from training.prepared import larger, prepare_pictures
-from training.samples import Sample
+from training.data import prepared
+from training.data.image_bytes import FileReader
+from training.data.prepared import larger, prepare_pictures
+from training.data.samples import Sample
 from vitrine.errors import ContractError, ObjectCorruptError
 from vitrine.identity import sha256_hex
 from vitrine.images.preprocessing import Preprocessing

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from tests.training.process_work import fail_in_the_second, gradients, save_gradients
 from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
+from training.data.samples import TrainingData
 from training.distributed import launch
 from training.history import HistoryRow
 from training.options import TrainingOptions
-from training.samples import TrainingData
 from training.trainer import Place
 from training.training_run import run_training
 from training.worker import FolderSource, TrainingWork, train_in_process

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.folder_items import read_head, text
-from training.folder_samples import read_folder_samples
-from training.samples import Sample, samples_id
+from training.data.folder_items import read_head, text
+from training.data.folder_samples import read_folder_samples
+from training.data.samples import Sample, samples_id
 from vitrine.errors import ContractError, ImageError
 from vitrine.images.decoding import decode_image
 from vitrine.settings import Settings

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal
 
+from training.data.samples import Sample
 from training.evaluate.report import Exposure
 from training.evaluate.scoring import TaskAnswers
 from training.evaluate.task import Task
-from training.samples import Sample
 
 _Column = Literal["color", "brand"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.samples import Sample
 from training.evaluate.retrievers import Retriever
 from training.evaluate.task import Task
-from training.samples import Sample
 from vitrine.errors import ContractError
 from vitrine.retrieval.metrics import average_precision, mrr, ndcg, precision_at_k, recall_at_k
 

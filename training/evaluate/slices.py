@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.samples import Sample
 from training.evaluate.task import Query
-from training.samples import Sample
 
 MIN_QUERIES = 5
 NEW_SHARE = 0.1

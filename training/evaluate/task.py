@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from training.data.samples import Sample
 from training.evaluate.catalog import Picture
-from training.samples import Sample
 
 Kind = Literal["picture", "text"]
 Metric = Literal["recall_at_10", "precision_at_10"]

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
+from training.data.samples import Sample
 from training.evaluate.catalog import EvaluationCatalog, Picture, picture_of
 from training.evaluate.task import AbsentTask, Entry, Query, Task
-from training.samples import Sample
 
 QuerySplit = Literal["train", "validation", "test", "all"]
 

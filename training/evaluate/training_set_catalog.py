@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from training.data.image_bytes import PackReader
+from training.data.samples import Sample
+from training.data.stored_samples import read_training_set
 from training.evaluate.catalog import EvaluationCatalog
-from training.image_bytes import PackReader
-from training.samples import Sample
-from training.training_sets import read_training_set
 from vitrine.errors import ContractError
 from vitrine.progress import progress
 from vitrine.storage import ObjectStore

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from training.folder_items import Row, read_head, text
-from training.samples import Sample, Split, TrainingData, samples_id
+from training.data.folder_items import Row, read_head, text
+from training.data.samples import Sample, Split, TrainingData, samples_id
 from vitrine.duplicates.disjoint_sets import DisjointSets
 from vitrine.errors import ContractError
 from vitrine.identity import sha256_hex

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.image_bytes import ImageReader
-from training.samples import Sample
+from training.data.image_bytes import ImageReader
+from training.data.samples import Sample
 from vitrine.errors import ContractError, ImageError, ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.images.preprocessing import Preprocessing

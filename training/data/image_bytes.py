@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from training.samples import Sample
+from training.data.samples import Sample
 from vitrine.errors import ContractError, ObjectCorruptError
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet

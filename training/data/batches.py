@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.samples import Pair, Sample
 from training.options import TrainingOptions
-from training.samples import Pair, Sample
 from vitrine.errors import ContractError
 
 # A user's photo beside a studio picture teaches more than a second studio picture.

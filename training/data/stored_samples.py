@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from training.samples import Pair, Sample, Split, TrainingData
+from training.data.samples import Pair, Sample, Split, TrainingData
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.training_sets import TrainingSet
 from vitrine.errors import ContractError, ObjectCorruptError, ObjectMissingError

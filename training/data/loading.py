@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import torch
 
-from training.augmentation import Alterations, alter, draw_alterations, replace_backdrops
-from training.batches import Batch, BatchSampler
+from training.data.augmentation import Alterations, alter, draw_alterations, replace_backdrops
+from training.data.batches import Batch, BatchSampler
+from training.data.prepared import PreparedPictures
 from training.options import TrainingOptions
-from training.prepared import PreparedPictures
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.images.preprocessing import Preprocessing
 

@@ -1,0 +1,1 @@
+"""What training learns from: samples, their pictures, and batches of them."""
