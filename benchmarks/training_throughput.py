@@ -35,7 +35,7 @@ from training.data.image_bytes import FileReader
 from training.data.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.data.prepared import larger, prepare_pictures
 from training.dual_tower import DualTower
-from training.objectives import Embeddings, Relations, losses_of
+from training.objectives.objective import Embeddings, Relations, losses_of
 from training.optimisation import mixed_precision
 from training.options import TrainingOptions
 from training.trainer import Trainer

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from training.losses import symmetric_info_nce
+from training.objectives.losses import symmetric_info_nce
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from training.data.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.dual_tower import DualTower
 from training.gathering import gather_rows
 from training.history import HistoryRow, gains
-from training.objectives import Embeddings, Losses, Relations, losses_of
+from training.objectives.objective import Embeddings, Losses, Relations, losses_of
 from training.optimisation import make_optimizer, make_scaler, mixed_precision, set_rate
 from training.options import TrainingOptions
 from training.validation import ValidationResult, Validator

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.losses import info_nce, symmetric_info_nce
+from training.objectives.losses import info_nce, symmetric_info_nce
 
 
 def unit_vectors(n: int, *, seed: int, dimension: int = 8) -> torch.Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.objectives import Embeddings, Relations, losses_of, self_supervised_loss, triplet_loss
+from training.objectives.objective import Embeddings, Relations, losses_of, self_supervised_loss, triplet_loss
 from training.options import TrainingOptions
 
 MARGIN = 0.2

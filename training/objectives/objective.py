@@ -10,9 +10,9 @@ from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.reducers import DoNothingReducer
 
 from training.data.batches import Batch
-from training.losses import symmetric_info_nce
+from training.objectives.losses import symmetric_info_nce
+from training.objectives.triplet_mining import mine_triplets
 from training.options import TrainingOptions
-from training.triplet_mining import mine_triplets
 
 
 @dataclass(frozen=True)
