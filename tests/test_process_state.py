@@ -55,7 +55,7 @@ ATTRIBUTES = {
 }
 ALLOWED = {
     # Told by the entry point `python -m training`.
-    ("training/registry_login.py", "os.environ.update"),
+    ("training/registry/login.py", "os.environ.update"),
     # The body of `python -m serving run`.
     ("serving/replica.py", "basicConfig"),
     ("serving/replica.py", "signal.signal"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.evaluate.command import add_arguments, run
 from training.planned_commands import add_planned_commands, run_planned_command
-from training.registry_login import adopt_registry_login
+from training.registry.login import adopt_registry_login
 from training.train_command import add_train_command, run_train_command
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show_version(command: str, settings: Settings) -> None:
-    from training.registry import current_champion, register_bootstrap, resolve_champion
+    from training.registry.versions import current_champion, register_bootstrap, resolve_champion
 
     version = register_bootstrap(settings) if command == "register-bootstrap" else resolve_champion(settings)
     print(

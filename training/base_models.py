@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from training.bootstrap import ENCODER_FOLDER
-from training.registry import resolve_champion
+from training.registry.versions import resolve_champion
 from vitrine.connections import open_object_store
 from vitrine.encoder.checkpoint import load_checkpoint, materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint

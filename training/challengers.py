@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.history import HistoryRow, read_history
-from training.logged_encoder import log_encoder
 from training.planned_evaluation import fetch_report_files, read_evaluation
 from training.planned_training import read_training
-from training.registry import (
+from training.registry.experiment import ensure_experiment
+from training.registry.logged_encoder import log_encoder
+from training.registry.versions import (
     DIMENSION_TAG,
     FINGERPRINT_TAG,
     MODEL_NAME,
@@ -21,7 +22,6 @@ from training.registry import (
     registration_lock,
     registry_client,
 )
-from training.registry_experiment import ensure_experiment
 from training.stored_files import fetch_files
 from training.training_lineage import training_lineage
 from vitrine.code_version import code_version

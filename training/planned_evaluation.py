@@ -13,7 +13,7 @@ from training.evaluate.report import EvaluationReport
 from training.evaluate.report_files import write_report
 from training.evaluate.training_set_catalog import fetch_training_set_catalog
 from training.planned_training import read_training
-from training.registry import resolve_champion
+from training.registry.versions import resolve_champion
 from training.stored_files import fetch_files, store_file
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import Evaluation, Training

@@ -8,7 +8,7 @@ from typing import Any
 
 from training.base_models import CHAMPION, FINGERPRINT, bring_base_model, is_scratch
 from training.options import parse_options
-from training.registry import resolve_champion
+from training.registry.versions import resolve_champion
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import TrainingPlan
 from vitrine.encoder.publishing import publish_encoder, read_manifest

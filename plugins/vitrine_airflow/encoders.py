@@ -50,7 +50,7 @@ def resolve_encoder(settings: Settings, *, catalog_id: str, encoder: str = "live
     earlier = None if encoder in ("live", "champion") else _earlier_version(settings, catalog_id, encoder)
     if earlier is not None:
         return {"fingerprint": encoder, "encoder_version": earlier}
-    from training.registry import resolve_champion
+    from training.registry.versions import resolve_champion
 
     champion = resolve_champion(settings)
     if encoder in ("live", "champion", champion.fingerprint):

@@ -75,7 +75,7 @@ def import_encoder(settings: Settings, move: Move) -> str:
         AirflowSkipException: the alias has moved on.
         RegistryError, StorageError: it could not be fetched; nothing was learned about it.
     """
-    from training.registry import resolve_champion, tag_version
+    from training.registry.versions import resolve_champion, tag_version
 
     try:
         champion = resolve_champion(settings)
@@ -102,7 +102,7 @@ def accept_promotion(settings: Settings, move: Move, fingerprint: str) -> list[P
         AirflowSkipException: the alias has moved on.
         RegistryError: the version could not be tagged.
     """
-    from training.registry import tag_version
+    from training.registry.versions import tag_version
 
     declared = read_catalogs(settings.catalogs_file)
     order = in_turn(declared, default=settings.default_catalog)
@@ -128,7 +128,7 @@ def tag_gate(settings: Settings, *, catalog_id: str, release_id: str, verdict: s
 
     A registry that is away does not change what was decided: it is logged.
     """
-    from training.registry import tag_version
+    from training.registry.versions import tag_version
 
     with closing(open_ledger(settings)) as ledger:
         latest = ledger.promotions.latest_of(catalog_id)

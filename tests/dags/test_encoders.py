@@ -125,15 +125,15 @@ def test_a_build_whose_promotion_was_given_up_before_it_began_is_skipped(
     from airflow.sdk.exceptions import AirflowSkipException
     from vitrine_airflow.encoders import resolve_or_skip
 
-    import training.registry
+    import training.registry.versions
 
     declare_catalog(settings.catalogs_file, Catalog(catalog_id=catalog_id))
     make_live(ledger, object_store, catalog_id, fingerprint="enc-live")
     given_up = ledger.promotions.observe(model_version=f"new-{catalog_id}", observed_by="poll")
     ledger.promotions.accept(given_up.sequence, fingerprint=f"enc-{catalog_id}", catalog_ids=[catalog_id])
     ledger.promotions.observe(model_version=f"old-{catalog_id}", observed_by="poll")
-    champion = training.registry.EncoderVersion("vitrine-encoder", "7", "enc-live", 8)
-    monkeypatch.setattr(training.registry, "resolve_champion", lambda _: champion)
+    champion = training.registry.versions.EncoderVersion("vitrine-encoder", "7", "enc-live", 8)
+    monkeypatch.setattr(training.registry.versions, "resolve_champion", lambda _: champion)
 
     with pytest.raises(AirflowSkipException, match="the alias has moved on"):
         resolve_or_skip(settings, catalog_id=catalog_id, encoder=f"enc-{catalog_id}")

@@ -18,8 +18,8 @@ from training import challengers, planned_training
 from training.challengers import CHALLENGER, EVALUATION_TAG, TRAINING_TAG, VERDICT_TAG, register_training
 from training.planned_evaluation import evaluate_training, fetch_report_files
 from training.planned_training import run_planned_training
-from training.registry import MODEL_NAME, EncoderVersion, register_bootstrap, registry_client
-from training.registry_experiment import EXPERIMENT
+from training.registry.experiment import EXPERIMENT
+from training.registry.versions import MODEL_NAME, EncoderVersion, register_bootstrap, registry_client
 from training.training_plans import plan_training, read_training_plan
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_object_store

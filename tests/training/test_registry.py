@@ -19,8 +19,14 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from training.bootstrap import ENCODER_FOLDER
-from training.registry import MODEL_NAME, register_bootstrap, registry_client, resolve_champion, resolve_version
-from training.registry_experiment import ensure_experiment
+from training.registry.experiment import ensure_experiment
+from training.registry.versions import (
+    MODEL_NAME,
+    register_bootstrap,
+    registry_client,
+    resolve_champion,
+    resolve_version,
+)
 from vitrine.connections import open_object_store
 from vitrine.encoder import fetch_encoder, load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.registry_login import adopt_registry_login
+from training.registry.login import adopt_registry_login
 from vitrine.settings import Settings
 
 URI = "http://127.0.0.1:5017"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.registry import MODEL_NAME, resolve_version
+from training.registry.versions import MODEL_NAME, resolve_version
 from vitrine.errors import EncoderError
 from vitrine.identity import ID_LENGTH
 from vitrine.settings import Settings

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from training.bootstrap import ENCODER_FOLDER
-from training.logged_encoder import log_encoder
-from training.registry_experiment import ensure_experiment
+from training.registry.experiment import ensure_experiment
+from training.registry.logged_encoder import log_encoder
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import materialise_checkpoint
