@@ -28,18 +28,18 @@ from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
 from training.bootstrap import ENCODER_FOLDER
-from training.checkpoints import Checkpoints
 from training.data.batches import BatchSampler
 from training.data.folder_samples import read_folder_samples
 from training.data.image_bytes import FileReader
 from training.data.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.data.prepared import larger, prepare_pictures
-from training.dual_tower import DualTower
+from training.loop.checkpoints import Checkpoints
+from training.loop.dual_tower import DualTower
+from training.loop.optimisation import mixed_precision
+from training.loop.trainer import Trainer
+from training.loop.worker import single_place
 from training.objectives.objective import Embeddings, Relations, losses_of
-from training.optimisation import mixed_precision
 from training.options import TrainingOptions
-from training.trainer import Trainer
-from training.worker import single_place
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer

@@ -61,8 +61,8 @@ ALLOWED = {
     ("serving/replica.py", "signal.signal"),
     ("serving/open_connections.py", "setrlimit"),  # told by the worker's process as it begins to serve
     # Torch's own generator, under `fork_rng`: of a training, whose dropout draws from it, and of random weights.
-    ("training/worker.py", "manual_seed"),
-    ("training/trainer.py", "manual_seed"),
+    ("training/loop/worker.py", "manual_seed"),
+    ("training/loop/trainer.py", "manual_seed"),
     ("training/base_models.py", "manual_seed"),
     ("training/data/loading.py", "manual_seed"),  # of a generator of its own
 }

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.history import HistoryRow, read_history
+from training.loop.history import HistoryRow, read_history
 from training.planned_evaluation import fetch_report_files, read_evaluation
 from training.planned_training import read_training
 from training.registry.experiment import ensure_experiment
@@ -120,11 +120,11 @@ def _logged(
         )
         history = fetch_files(
             open_object_store(settings),
-            (training.history,),
+            (training.loop.history,),
             prefix=keys.training_prefix(training.catalog_id, training.training_id),
             into=scratch / "training",
         )
-        _log_curves(client, run_id, read_history(history / training.history.name))
+        _log_curves(client, run_id, read_history(history / training.loop.history.name))
         mlflow.log_artifacts(str(history), "training")
         mlflow.log_dict(lineage.document, "lineage.json")
         mlflow.log_artifacts(str(fetch_report_files(settings, evaluation, scratch / "report")), "report")

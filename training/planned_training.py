@@ -6,11 +6,11 @@ import logging
 import shutil
 from collections.abc import Mapping
 
+from training.loop.run import run_training
+from training.loop.worker import TrainingSetSource
 from training.options import TrainingOptions
 from training.stored_files import store_file
 from training.training_plans import read_training_plan
-from training.training_run import run_training
-from training.worker import TrainingSetSource
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import Training
 from vitrine.encoder.publishing import publish_encoder

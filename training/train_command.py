@@ -10,7 +10,7 @@ from typing import Any, Literal
 from vitrine.errors import SettingsError
 
 if typing.TYPE_CHECKING:
-    from training.training_run import TrainedEncoder
+    from training.loop.run import TrainedEncoder
 
 
 def add_train_command(commands: Any) -> None:
@@ -44,9 +44,9 @@ def run_train_command(arguments: argparse.Namespace) -> TrainedEncoder:
         SettingsError: an option is out of its range, or it would change nothing beside the others.
         VitrineError: the training failed.
     """
+    from training.loop.run import run_training
+    from training.loop.worker import FolderSource, TrainingSetSource
     from training.options import TrainingOptions, parse_options
-    from training.training_run import run_training
-    from training.worker import FolderSource, TrainingSetSource
     from vitrine.connections import open_object_store
     from vitrine.settings import Settings
 

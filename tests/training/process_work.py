@@ -6,11 +6,11 @@ import os
 
 import torch
 
-from training.checkpoints import Checkpoints
-from training.distributed import joined
-from training.dual_tower import DualTower
-from training.trainer import Place
-from training.worker import TrainingWork, _trainer
+from training.loop.checkpoints import Checkpoints
+from training.loop.distributed import joined
+from training.loop.dual_tower import DualTower
+from training.loop.trainer import Place
+from training.loop.worker import TrainingWork, _trainer
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.errors import ContractError
 

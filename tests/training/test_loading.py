@@ -15,9 +15,9 @@ from training.data.image_bytes import FileReader
 from training.data.loading import BatchLoader, LoadedBatch, tower_pixels
 from training.data.prepared import PreparedPictures, larger, prepare_pictures
 from training.data.samples import Sample
-from training.dual_tower import DualTower
+from training.loop.dual_tower import DualTower
+from training.loop.validation import Validator
 from training.options import TrainingOptions
-from training.validation import Validator
 from vitrine.encoder import load_encoder
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer

@@ -10,9 +10,9 @@ import torch
 
 from tests.training.test_objectives import relations_of
 from tests.training.tiny_training import write_tiny_clip
-from training.dual_tower import DualTower
+from training.loop.dual_tower import DualTower
+from training.loop.optimisation import make_optimizer, set_rate
 from training.objectives.objective import Embeddings, losses_of
-from training.optimisation import make_optimizer, set_rate
 from training.options import TrainingOptions, parse_options
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.errors import SettingsError

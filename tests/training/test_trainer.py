@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from tests.training.process_work import fail_in_the_second, gradients, save_gradients
 from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
 from training.data.samples import TrainingData
-from training.distributed import launch
-from training.history import HistoryRow
+from training.loop.distributed import launch
+from training.loop.history import HistoryRow
+from training.loop.run import run_training
+from training.loop.trainer import Place
+from training.loop.worker import FolderSource, TrainingWork, train_in_process
 from training.options import TrainingOptions
-from training.trainer import Place
-from training.training_run import run_training
-from training.worker import FolderSource, TrainingWork, train_in_process
 from vitrine.encoder import load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError

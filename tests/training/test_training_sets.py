@@ -17,7 +17,7 @@ from spark_jobs.profiling.packs.image_packs import pack_bytes
 from training.data.image_bytes import PackReader
 from training.data.samples import Pair, Sample
 from training.data.stored_samples import read_training_set
-from training.worker import TrainingSetSource
+from training.loop.worker import TrainingSetSource
 from vitrine.contracts.datasets import PartFile
 from vitrine.contracts.training_sets import (
     MiningParameters,

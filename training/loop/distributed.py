@@ -16,9 +16,9 @@ import torch
 import torch.distributed as dist
 
 from spark_runtime.configuration import open_context, spark_authentication
+from training.loop.trainer import Place
+from training.loop.worker import TrainingWork, device_of, train_in_process
 from training.options import TrainingOptions
-from training.trainer import Place
-from training.worker import TrainingWork, device_of, train_in_process
 from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
 from vitrine.files.scratch import swept_folder

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from training.data.batches import product_of
 from training.data.prepared import PreparedPictures
 from training.data.samples import Sample
-from training.dual_tower import DualTower
-from training.optimisation import mixed_precision
+from training.loop.dual_tower import DualTower
+from training.loop.optimisation import mixed_precision
 from training.options import TrainingOptions
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.images.preprocessing import Preprocessing

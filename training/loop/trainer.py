@@ -12,16 +12,16 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from training.checkpoints import Checkpoints, Progress
 from training.data.loading import BatchLoader, LoadedBatch, tower_pixels
-from training.dual_tower import DualTower
-from training.gathering import gather_rows
-from training.history import HistoryRow, gains
+from training.loop.checkpoints import Checkpoints, Progress
+from training.loop.dual_tower import DualTower
+from training.loop.gathering import gather_rows
+from training.loop.history import HistoryRow, gains
+from training.loop.optimisation import make_optimizer, make_scaler, mixed_precision, set_rate
+from training.loop.validation import ValidationResult, Validator
+from training.loop.weight_interpolation import BaseInterpolation
 from training.objectives.objective import Embeddings, Losses, Relations, losses_of
-from training.optimisation import make_optimizer, make_scaler, mixed_precision, set_rate
 from training.options import TrainingOptions
-from training.validation import ValidationResult, Validator
-from training.weight_interpolation import BaseInterpolation
 from vitrine.errors import EncoderError
 from vitrine.images.preprocessing import Preprocessing
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoints import Checkpoints, Progress
 from training.data.batches import BatchSampler
 from training.data.folder_samples import read_folder_samples
 from training.data.image_bytes import FileReader, ImageReader, PackReader
@@ -17,13 +16,14 @@ from training.data.loading import BatchLoader
 from training.data.prepared import larger, prepare_pictures
 from training.data.samples import TrainingData
 from training.data.stored_samples import read_training_set
-from training.display import training_display
-from training.dual_tower import DualTower
-from training.encoder_folder import write_encoder_folder
-from training.history import HISTORY_FILE, HistoryRow, write_history
+from training.loop.checkpoints import Checkpoints, Progress
+from training.loop.display import training_display
+from training.loop.dual_tower import DualTower
+from training.loop.encoder_folder import write_encoder_folder
+from training.loop.history import HISTORY_FILE, HistoryRow, write_history
+from training.loop.trainer import Place, Trainer
+from training.loop.validation import Validator
 from training.options import TrainingOptions
-from training.trainer import Place, Trainer
-from training.validation import Validator
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import load_checkpoint
 from vitrine.encoder.tokenizer import TextTokenizer

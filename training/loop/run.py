@@ -7,10 +7,10 @@ from pathlib import Path
 
 from spark_runtime.configuration import spark_secret
 from training.base_models import bring_base_model, is_scratch
-from training.distributed import train_distributed
-from training.history import HISTORY_FILE, best_validated, read_history
+from training.loop.distributed import train_distributed
+from training.loop.history import HISTORY_FILE, best_validated, read_history
+from training.loop.worker import FolderSource, TrainingSetSource, TrainingWork, single_place, train_in_process
 from training.options import TrainingOptions
-from training.worker import FolderSource, TrainingSetSource, TrainingWork, single_place, train_in_process
 from vitrine.contracts.document import Document
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError

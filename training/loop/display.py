@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from training.history import HistoryRow
+from training.loop.history import HistoryRow
 from vitrine.progress import progress
 
 _LINE_EVERY_S = 5.0

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from training.history import HistoryRow
+from training.loop.history import HistoryRow
 from vitrine.errors import ContractError
 
 _STEP = re.compile(r"step-(\d{8})\.pt")
