@@ -41,7 +41,7 @@ def train_encoder(catalog_id: str) -> None:
 
     @task(pool="gpu")
     def evaluate_encoder(training_id: str) -> str:
-        from training.planned_evaluation import evaluate_training
+        from training.steps.evaluate import evaluate_training
 
         return evaluate_training(
             run.settings(),
@@ -53,7 +53,7 @@ def train_encoder(catalog_id: str) -> None:
 
     @task
     def register_encoder(evaluation_id: str) -> str:
-        from training.challengers import register_training
+        from training.steps.register import register_training
 
         return register_training(
             run.settings(), catalog_id=catalog_id, evaluation_id=evaluation_id, provenance=run.provenance()

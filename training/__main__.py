@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from training.evaluate.command import add_arguments, run
-from training.planned_commands import add_planned_commands, run_planned_command
 from training.registry.login import adopt_registry_login
+from training.steps.commands import add_planned_commands, run_planned_command
 from training.train_command import add_train_command, run_train_command
 from vitrine.errors import VitrineError
 from vitrine.settings import Settings

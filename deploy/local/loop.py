@@ -152,7 +152,7 @@ def _train(configuration: Configuration, airflow: AirflowApi, report: Report) ->
 
 def _read_report(configuration: Configuration, version: ModelVersion) -> EvaluationReport:
     from training.evaluate.report_files import read_report
-    from training.planned_evaluation import fetch_report_files, read_evaluation
+    from training.steps.evaluate import fetch_report_files, read_evaluation
     from vitrine.files.scratch import scratch_folder
 
     evaluation_id = version.tags.get("vitrine.evaluation_id")

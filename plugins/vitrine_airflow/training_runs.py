@@ -44,7 +44,7 @@ def plan_training(settings: Settings, *, catalog_id: str, training_set_id: str, 
         SettingsError: the form names no such option of training, or a value out of its range.
         EncoderError: the base model cannot be used.
     """
-    from training.training_plans import plan_training as plan
+    from training.steps.plan import plan_training as plan
 
     return plan(
         settings,

@@ -14,13 +14,14 @@ import pytest
 from spark_jobs.mining import plan_training_set, run_mine_job
 from tests.spark_jobs.mining_shop import AS_OF, PARAMETERS, open_shop
 from tests.spark_jobs.tiny_encoder import publish_tiny_encoder
-from training import challengers, planned_training
-from training.challengers import CHALLENGER, EVALUATION_TAG, TRAINING_TAG, VERDICT_TAG, register_training
-from training.planned_evaluation import evaluate_training, fetch_report_files
-from training.planned_training import run_planned_training
 from training.registry.experiment import EXPERIMENT
 from training.registry.versions import MODEL_NAME, EncoderVersion, register_bootstrap, registry_client
-from training.training_plans import plan_training, read_training_plan
+from training.steps import register as challengers
+from training.steps import train as planned_training
+from training.steps.evaluate import evaluate_training, fetch_report_files
+from training.steps.plan import plan_training, read_training_plan
+from training.steps.register import CHALLENGER, EVALUATION_TAG, TRAINING_TAG, VERDICT_TAG, register_training
+from training.steps.train import run_planned_training
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_object_store
 from vitrine.contracts.trainings import Evaluation, Training

@@ -37,7 +37,7 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
         VitrineError: the step failed.
     """
     if options.planned == "plan-training":
-        from training.training_plans import plan_training
+        from training.steps.plan import plan_training
 
         print(
             plan_training(
@@ -49,14 +49,14 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
             )
         )
     elif options.planned == "run-training":
-        from training.planned_training import run_planned_training
+        from training.steps.train import run_planned_training
 
         training = run_planned_training(
             settings, catalog_id=options.catalog, training_id=options.training_id, provenance=_made_by(options)
         )
         print(f"{training.training_id}: fingerprint {training.fingerprint}, step {training.best_step} kept")
     elif options.planned == "evaluate-training":
-        from training.planned_evaluation import evaluate_training
+        from training.steps.evaluate import evaluate_training
 
         evaluation = evaluate_training(
             settings,
@@ -67,7 +67,7 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
         )
         print(evaluation.evaluation_id)
     else:
-        from training.challengers import register_training
+        from training.steps.register import register_training
 
         print(
             register_training(

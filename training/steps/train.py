@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from training.loop.run import run_training
 from training.loop.worker import TrainingSetSource
 from training.options import TrainingOptions
-from training.stored_files import store_file
-from training.training_plans import read_training_plan
+from training.steps.plan import read_training_plan
+from training.steps.stored_files import store_file
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import Training
 from vitrine.encoder.publishing import publish_encoder

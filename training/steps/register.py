@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.loop.history import HistoryRow, read_history
-from training.planned_evaluation import fetch_report_files, read_evaluation
-from training.planned_training import read_training
 from training.registry.experiment import ensure_experiment
 from training.registry.logged_encoder import log_encoder
 from training.registry.versions import (
@@ -22,8 +20,10 @@ from training.registry.versions import (
     registration_lock,
     registry_client,
 )
-from training.stored_files import fetch_files
-from training.training_lineage import training_lineage
+from training.steps.evaluate import fetch_report_files, read_evaluation
+from training.steps.lineage import training_lineage
+from training.steps.stored_files import fetch_files
+from training.steps.train import read_training
 from vitrine.code_version import code_version
 from vitrine.connections import open_object_store
 from vitrine.contracts.trainings import Evaluation, Training

@@ -12,9 +12,9 @@ from training.evaluate.measurement import Measurement
 from training.evaluate.report import EvaluationReport
 from training.evaluate.report_files import write_report
 from training.evaluate.training_set_catalog import fetch_training_set_catalog
-from training.planned_training import read_training
 from training.registry.versions import resolve_champion
-from training.stored_files import fetch_files, store_file
+from training.steps.stored_files import fetch_files, store_file
+from training.steps.train import read_training
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.trainings import Evaluation, Training
 from vitrine.encoder import fetch_encoder

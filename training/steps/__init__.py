@@ -1,0 +1,1 @@
+"""The steps of `train_encoder`: plan a training, run it, evaluate it, register it."""
