@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel
 
+from examples.bootstrap_encoder.contrastive import TrainingPlan, train_dual_tower
 from examples.bootstrap_encoder.corpus import Corpus, batches, corpus_texts, render_corpus
-from training.contrastive import TrainingPlan, train_dual_tower
-from training.text_tokenizer import train_tokenizer
+from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.identity import sha256_hex
 from vitrine.images.preprocessing import Preprocessing

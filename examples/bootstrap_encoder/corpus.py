@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from examples.bootstrap_encoder.contrastive import ContrastiveBatch
 from examples.demo_catalog import (
     COLORS,
     PATTERNS,
@@ -21,7 +22,6 @@ from examples.demo_catalog import (
     sample_parents,
     title_and_description,
 )
-from training.contrastive import ContrastiveBatch
 from training.data.augmentation import augment, replace_backdrops
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.images.preprocessing import Preprocessing

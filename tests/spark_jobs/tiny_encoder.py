@@ -17,7 +17,7 @@ def publish_tiny_encoder(folder: Path, object_store: ObjectStore, *, seed: int =
     import torch
     from transformers import CLIPConfig, CLIPModel
 
-    from training.text_tokenizer import train_tokenizer
+    from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
 
     texts = ["a red dress with blue stripes", "two wooden chairs", "the lamp is red and dressy"] * 5
     tokens = train_tokenizer(texts, folder, vocabulary_size=600, context_length=16)

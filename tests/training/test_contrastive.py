@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from training.contrastive import ContrastiveBatch, TrainingPlan, project_images, train_dual_tower
+from examples.bootstrap_encoder.contrastive import ContrastiveBatch, TrainingPlan, project_images, train_dual_tower
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from training.__main__ import main
 from training.bootstrap import ENCODER_FOLDER, EVALUATION_FILE
-from training.evaluation import KnownItem, recall_of_siblings
+from training.bootstrap.measurement import KnownItem, recall_of_siblings
 from vitrine.encoder.fingerprint import encoder_fingerprint
 
 

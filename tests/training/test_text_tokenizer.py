@@ -7,8 +7,8 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
+from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
 from training.bootstrap import ENCODER_FOLDER
-from training.text_tokenizer import train_tokenizer
 from vitrine.encoder.tokenizer import TextTokenizer
 
 TEXTS = ["A red dress, isn't it?", "two wooden chairs & a lamp", "Größe 38: 100% Baumwolle"] * 4

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import CLIPConfig, CLIPModel
 
-from training.text_tokenizer import train_tokenizer
+from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
 from vitrine.images.preprocessing import Preprocessing
 
 

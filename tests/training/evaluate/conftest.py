@@ -37,7 +37,7 @@ def _tiny(folder: Path, seed: int) -> Path:
     import torch
     from transformers import CLIPConfig, CLIPModel
 
-    from training.text_tokenizer import train_tokenizer
+    from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
     from vitrine.images.preprocessing import Preprocessing
 
     folder.mkdir()

@@ -20,7 +20,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import CLIPConfig, CLIPModel
 
-    from training.text_tokenizer import train_tokenizer
+    from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
 
     folder = tmp_path_factory.mktemp("checkpoint")
     tokens = train_tokenizer(TEXTS, folder, vocabulary_size=700, context_length=24)
