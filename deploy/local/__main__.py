@@ -85,7 +85,7 @@ def _demo(layout: Layout, options: argparse.Namespace) -> None:
 
 
 def _loop(layout: Layout, _: argparse.Namespace) -> None:
-    from training.evaluate.rendering import print_report
+    from training.evaluate.pages.rendering import print_report
 
     console = _console()
     result = loop.run_loop(

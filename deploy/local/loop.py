@@ -151,7 +151,7 @@ def _train(configuration: Configuration, airflow: AirflowApi, report: Report) ->
 
 
 def _read_report(configuration: Configuration, version: ModelVersion) -> EvaluationReport:
-    from training.evaluate.report_files import read_report
+    from training.evaluate.pages.report_files import read_report
     from training.steps.evaluate import fetch_report_files, read_evaluation
     from vitrine.files.scratch import scratch_folder
 

@@ -12,7 +12,7 @@ import pytest
 from tests.spark_jobs.delivered_folder import picture, write_csv, write_images, write_jsonl, write_parquet
 from training.data.folder_items import read_head, text
 from training.data.folder_samples import read_folder_samples
-from training.evaluate.catalog import read_evaluation_catalog
+from training.evaluate.catalogs.catalog import read_evaluation_catalog
 from vitrine.errors import ContractError, DeliveryError
 from vitrine.settings import Settings
 

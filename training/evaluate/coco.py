@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.catalog import Picture
+from training.evaluate.catalogs.catalog import Picture
 from vitrine.encoder import Encoder
 from vitrine.errors import ContractError, ImageError
 from vitrine.retrieval.intervals import Interval, mean_interval

@@ -13,7 +13,7 @@ from vitrine.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from training.evaluate.catalog import EvaluationCatalog
+    from training.evaluate.catalogs.catalog import EvaluationCatalog
     from training.evaluate.encoder_sources import EncoderSource
     from training.evaluate.measurement import Measurement
     from vitrine.encoder import Encoder
@@ -75,8 +75,8 @@ def _catalog(
     options: argparse.Namespace, sources: Sequence[EncoderSource], settings: Settings, console: Console
 ) -> None:
     from training.evaluate.comparison import Thresholds, beats
-    from training.evaluate.rendering import print_report
-    from training.evaluate.report_files import write_report
+    from training.evaluate.pages.rendering import print_report
+    from training.evaluate.pages.report_files import write_report
 
     others = [source.name for source in sources[1:]]
     measured = measure_folder(
@@ -105,7 +105,7 @@ def measure_folder(
         sources: the encoder that the report is about, then those that it is compared with.
         split: whose items ask.
     """
-    from training.evaluate.catalog import read_evaluation_catalog
+    from training.evaluate.catalogs.catalog import read_evaluation_catalog
 
     return measure_catalog(
         read_evaluation_catalog(folder, settings), sources, settings, split=split, baselines=baselines

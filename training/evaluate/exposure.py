@@ -8,7 +8,7 @@ from typing import Literal
 from training.data.samples import Sample
 from training.evaluate.report import Exposure
 from training.evaluate.scoring import TaskAnswers
-from training.evaluate.task import Task
+from training.evaluate.tasks.task import Task
 
 _Column = Literal["color", "brand"]
 

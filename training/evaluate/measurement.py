@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.catalog import EvaluationCatalog
+from training.evaluate.catalogs.catalog import EvaluationCatalog
 from training.evaluate.exposure import exposures
 from training.evaluate.report import (
     AbsentTaskNote,
@@ -22,9 +22,9 @@ from training.evaluate.report import (
 )
 from training.evaluate.retrievers import Retriever
 from training.evaluate.scoring import TaskAnswers, answer
-from training.evaluate.slices import Slice, slices_of
-from training.evaluate.task import Entry, Task
-from training.evaluate.tasks import QuerySplit, find_tasks
+from training.evaluate.tasks.finding import QuerySplit, find_tasks
+from training.evaluate.tasks.slices import Slice, slices_of
+from training.evaluate.tasks.task import Entry, Task
 from vitrine.errors import ContractError
 from vitrine.retrieval.intervals import difference_interval, mean_interval
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.samples import Sample
 from training.evaluate.retrievers import Retriever
-from training.evaluate.task import Task
+from training.evaluate.tasks.task import Task
 from vitrine.errors import ContractError
 from vitrine.retrieval.metrics import average_precision, mrr, ndcg, precision_at_k, recall_at_k
 

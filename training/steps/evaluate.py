@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from training.evaluate.catalogs.training_set_catalog import fetch_training_set_catalog
 from training.evaluate.command import measure_catalog
 from training.evaluate.comparison import Decision, Thresholds, beats
 from training.evaluate.encoder_sources import EncoderSource
 from training.evaluate.measurement import Measurement
+from training.evaluate.pages.report_files import write_report
 from training.evaluate.report import EvaluationReport
-from training.evaluate.report_files import write_report
-from training.evaluate.training_set_catalog import fetch_training_set_catalog
 from training.registry.versions import resolve_champion
 from training.steps.stored_files import fetch_files, store_file
 from training.steps.train import read_training
@@ -115,7 +115,7 @@ def read_evaluation(settings: Settings, *, catalog_id: str, evaluation_id: str) 
 
 
 def fetch_report_files(settings: Settings, evaluation: Evaluation, into: Path) -> Path:
-    """Brings the files of a report into a folder, which `training.evaluate.report_files.read_report` reads."""
+    """Brings the files of a report into a folder, which `training.evaluate.pages.report_files.read_report` reads."""
     prefix = keys.evaluation_prefix(evaluation.catalog_id, evaluation.evaluation_id)
     return fetch_files(open_object_store(settings), evaluation.files, prefix=prefix, into=into)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.evaluate.catalog import EvaluationCatalog, read_evaluation_catalog
+from training.evaluate.catalogs.catalog import EvaluationCatalog, read_evaluation_catalog
 from vitrine.settings import Settings
 
 

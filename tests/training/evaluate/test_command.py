@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.training.evaluate.test_coco import captions_file
 from training.__main__ import main
-from training.evaluate.plots import plot_training
-from training.evaluate.report_files import read_report
+from training.evaluate.pages.plots import plot_training
+from training.evaluate.pages.report_files import read_report
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.evaluate.catalog import EvaluationCatalog
+from training.evaluate.catalogs.catalog import EvaluationCatalog
 from training.evaluate.retrievers.colour_and_sift import ColourAndSiftRetriever
 from training.evaluate.retrievers.resnet import ResnetRetriever
 from training.evaluate.retrievers.tfidf import TfidfRetriever
 from training.evaluate.scoring import answer
-from training.evaluate.task import Task
-from training.evaluate.tasks import find_tasks
+from training.evaluate.tasks.finding import find_tasks
+from training.evaluate.tasks.task import Task
 from vitrine.errors import EncoderError
 
 

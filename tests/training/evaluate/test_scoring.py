@@ -14,8 +14,8 @@ from training.data.samples import Sample
 from training.evaluate import scoring
 from training.evaluate.exposure import exposures
 from training.evaluate.scoring import answer
-from training.evaluate.slices import slices_of
-from training.evaluate.task import Entry, Query, Task
+from training.evaluate.tasks.slices import slices_of
+from training.evaluate.tasks.task import Entry, Query, Task
 from vitrine.errors import ContractError
 from vitrine.retrieval.metrics import average_precision, mrr, ndcg, recall_at_k
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.evaluate.catalog import EvaluationCatalog, read_evaluation_catalog
-from training.evaluate.tasks import find_tasks
+from training.evaluate.catalogs.catalog import EvaluationCatalog, read_evaluation_catalog
+from training.evaluate.tasks.finding import find_tasks
 from vitrine.settings import Settings
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.evaluate.retrievers.picture_vectors import PictureVectors, unit_rows
-from training.evaluate.task import Entry, Query, Task
+from training.evaluate.tasks.task import Entry, Query, Task
 from vitrine.errors import ContractError
 
 _LONGER_SIDE = 256

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluate.retrievers.picture_vectors import PictureVectors
-from training.evaluate.task import Entry, Query, Task
+from training.evaluate.tasks.task import Entry, Query, Task
 from vitrine.encoder import Encoder
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.evaluate.catalog import Picture
-from training.evaluate.task import Entry, Query
+from training.evaluate.catalogs.catalog import Picture
+from training.evaluate.tasks.task import Entry, Query
 from vitrine.errors import ContractError
 
 _PICTURES_AT_ONCE = 32

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.evaluate.retrievers.picture_vectors import PictureVectors, unit_rows
-from training.evaluate.task import Entry, Query, Task
+from training.evaluate.tasks.task import Entry, Query, Task
 from vitrine.errors import EncoderError
 from vitrine.processes.state import torch_threads
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.task import Entry, Query, Task
+from training.evaluate.tasks.task import Entry, Query, Task
 
 _WORD = r"(?u)\b\w+\b"
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.samples import Sample
-from training.evaluate.task import Query
+from training.evaluate.tasks.task import Query
 
 MIN_QUERIES = 5
 NEW_SHARE = 0.1

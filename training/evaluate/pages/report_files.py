@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.evaluate.grids import draw_grid
 from training.evaluate.measurement import Measurement
-from training.evaluate.plots import plot_slices, plot_training
-from training.evaluate.rendering import to_markdown
+from training.evaluate.pages.grids import draw_grid
+from training.evaluate.pages.plots import plot_slices, plot_training
+from training.evaluate.pages.rendering import to_markdown
 from training.evaluate.report import EvaluationReport
 from vitrine.errors import ContractError
 

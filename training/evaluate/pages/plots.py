@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.evaluate.rendering import heading
+from training.evaluate.pages.rendering import heading
 from training.evaluate.report import EvaluationReport, SliceMetric, TaskReport
 from vitrine.errors import ContractError
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from training.data.samples import Sample
-from training.evaluate.catalog import EvaluationCatalog, Picture, picture_of
-from training.evaluate.task import AbsentTask, Entry, Query, Task
+from training.evaluate.catalogs.catalog import EvaluationCatalog, Picture, picture_of
+from training.evaluate.tasks.task import AbsentTask, Entry, Query, Task
 
 QuerySplit = Literal["train", "validation", "test", "all"]
 

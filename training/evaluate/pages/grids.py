@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from training.evaluate.scoring import SHOWN, TaskAnswers
-from training.evaluate.task import Query, Task
+from training.evaluate.tasks.task import Query, Task
 
 _TILE, _GAP, _MARGIN, _QUERY, _NAMES = 112, 8, 28, 150, 118
 _INK, _FAINT, _PAPER, _PANEL = "#1b1b1f", "#6b6b76", "#ffffff", "#f4f4f6"

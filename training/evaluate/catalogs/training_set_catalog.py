@@ -9,7 +9,7 @@ from pathlib import Path
 from training.data.image_bytes import PackReader
 from training.data.samples import Sample
 from training.data.stored_samples import read_training_set
-from training.evaluate.catalog import EvaluationCatalog
+from training.evaluate.catalogs.catalog import EvaluationCatalog
 from vitrine.errors import ContractError
 from vitrine.progress import progress
 from vitrine.storage import ObjectStore

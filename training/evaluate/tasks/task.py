@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.data.samples import Sample
-from training.evaluate.catalog import Picture
+from training.evaluate.catalogs.catalog import Picture
 
 Kind = Literal["picture", "text"]
 Metric = Literal["recall_at_10", "precision_at_10"]

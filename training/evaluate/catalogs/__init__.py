@@ -1,0 +1,1 @@
+"""The catalogs that a report is about."""

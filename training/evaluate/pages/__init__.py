@@ -1,0 +1,1 @@
+"""A report for people: Markdown, tables, plots and grids of pictures."""

@@ -1,0 +1,1 @@
+"""What is asked of a catalog, and what must come back."""
