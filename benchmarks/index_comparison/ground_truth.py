@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.index_comparison.worker import batches
+from benchmarks.index_comparison.phases import batches
 
 TOP_K = 10
 _BLOCK_ROWS = 65_536

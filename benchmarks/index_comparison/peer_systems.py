@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.index_comparison.worker import Phases, batches
+from benchmarks.index_comparison.phases import Phases, batches
 
 
 class HnswlibSystem:

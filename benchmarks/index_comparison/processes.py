@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.index_comparison.phases import anonymous_bytes
 from benchmarks.index_comparison.systems import ROOT, System
-from benchmarks.index_comparison.worker import anonymous_bytes
 from vitrine.processes.table import stat_fields
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

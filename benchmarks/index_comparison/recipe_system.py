@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.index_comparison.worker import BATCH_ROWS, Phases, batches
+from benchmarks.index_comparison.phases import BATCH_ROWS, Phases, batches
 from index_builder.builds.sampling import stratified_rows
 from index_builder.recipes import Recipe, Trained, recipe_of
 from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE, Shard, VectorIndex

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.local import keeper_pulse as pulse
 from deploy.local import postgres
 from deploy.local.configuration import Configuration
-from deploy.local.keeping import pulse
 from deploy.local.layout import ROOT
 from deploy.local.probes import airflow_component_beats, answers_http
 

@@ -1,1 +1,1 @@
-"""How well an index finds what it holds: held-out queries, recall against exact search, and the setting that reaches the target."""
+"""How much of exact search an index finds: held-out queries, recall, and the cheapest setting that reaches the goal."""

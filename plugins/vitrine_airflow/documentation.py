@@ -28,7 +28,7 @@ setting) fails at once; anything else is tried again. A task goes on from what w
 
 def render() -> str:
     """Returns the page."""
-    return "\n".join([_HEADER, *(_section(name, dag) for name, dag in _dags())])
+    return "\n".join([_HEADER, *(_section(name, dag) for name, dag in documented_dags())])
 
 
 def documented_dags() -> Iterator[tuple[str, DAG]]:

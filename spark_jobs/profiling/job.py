@@ -18,11 +18,11 @@ from typing import Any
 from spark_jobs.deliveries.recording import read_delivery
 from spark_jobs.profiling.frames import SparkEngine
 from spark_jobs.profiling.packs.index import extend_pack_index, read_pack_index
-from spark_jobs.profiling.packs.spool import Spool
 from spark_jobs.profiling.plan import has_at_most, plan_profile
 from spark_jobs.profiling.run import ProfileOutput, run_profile
+from spark_jobs.profiling.spool import Spool
 from spark_jobs.profiling.tables import FrameTooLargeError, TableEngine
-from spark_jobs.profiling.workers import ProfileTask
+from spark_jobs.profiling.task import ProfileTask
 from spark_runtime.configuration import in_process_rows, is_local, local_threads
 from spark_runtime.session import spark_errors, spark_session
 from spark_runtime.stage_progress import shown_stages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from spark_jobs.profiling.workers import ItemsFile, ProfileTask
+from spark_jobs.profiling.task import ItemsFile, ProfileTask
 from vitrine.contracts.datasets import Delivery
 from vitrine.items.files import plan_splits, read_rows
 from vitrine.items.image_uris import ImagePlaces

@@ -6,9 +6,8 @@ import hashlib
 import io
 import json
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 
@@ -27,46 +26,17 @@ from spark_jobs.profiling.candidate_batches import (
     written_parts_schema,
 )
 from spark_jobs.profiling.images import JudgedImage, profile_image
-from spark_jobs.profiling.packs.spool import Spool, process_spool
-from vitrine.contracts.datasets import PartFile
+from spark_jobs.profiling.spool import process_spool
+from spark_jobs.profiling.task import Batches, ItemsFile, ProfileTask
 from vitrine.contracts.items import candidate_schema
 from vitrine.identity import content_id, sha256_hex
-from vitrine.items.files import Split, count_rows, read_rows
-from vitrine.items.image_uris import ImagePlaces
+from vitrine.items.files import count_rows, read_rows
 from vitrine.items.limits import ReadingLimits
-from vitrine.items.policy import IngestPolicy
 from vitrine.items.row_errors import at_row, row_name, unforeseen_at
 from vitrine.items.rows import judge_rows
-from vitrine.settings import Settings
 from vitrine.storage.object_file import StoredBytes, open_parquet
 
-Batches = Iterable[pa.RecordBatch]
 _BATCHES_AHEAD = 2  # batches whose images are fetched while an earlier one is waited for
-
-
-@dataclass(frozen=True)
-class ItemsFile:
-    """An items file of the delivery."""
-
-    key: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class ProfileTask:
-    """What every worker of the job needs. Its settings hold secrets, so it is never logged."""
-
-    settings: Settings
-    policy: IngestPolicy
-    catalog_id: str
-    places: ImagePlaces
-    files: tuple[ItemsFile, ...]
-    splits: tuple[Split, ...]
-    parts_prefix: str
-    listings_prefix: str
-    part_rows: int
-    image_marks: PartFile | None = None
-    spool: Spool | None = None
 
 
 def count_split_rows(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:

@@ -57,9 +57,8 @@ def parsers(program: str) -> dict[str, argparse.ArgumentParser]:
         made.append(parser)
         raise _Stopped
 
-    with mock.patch.object(argparse.ArgumentParser, "parse_args", stop):
-        with suppress(_Stopped):
-            importlib.import_module(f"{program}.__main__").main([])
+    with mock.patch.object(argparse.ArgumentParser, "parse_args", stop), suppress(_Stopped):
+        importlib.import_module(f"{program}.__main__").main([])
     subparsers = next(action for action in made[0]._actions if isinstance(action, argparse._SubParsersAction))
     return dict(subparsers.choices)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.profiling.packs.spool import ImageSpool, Spool
+from spark_jobs.profiling.spool import ImageSpool, Spool
 from vitrine.identity import sha256_hex
 
 IMAGE = b"\xff\xd8 a picture"

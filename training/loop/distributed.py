@@ -178,6 +178,6 @@ def _session(spark_master: str, secret: str | None, *, scratch: Path) -> Iterato
 def _importable() -> Iterator[None]:
     """Lets the processes import this checkout, also where it is not installed."""
     before = os.environ.get("PYTHONPATH")
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     with environment(PYTHONPATH=os.pathsep.join([root, *([before] if before else [])])):
         yield

@@ -70,12 +70,12 @@ def evaluate_training(
                 measured = _measure(settings, training, champion=champion, baselines=baselines, scratch=scratch)
                 history = fetch_files(
                     object_store,
-                    (training.loop.history,),
+                    (training.history,),
                     prefix=keys.training_prefix(catalog_id, training_id),
                     into=scratch / "history",
                 )
                 write_report(
-                    measured, scratch / "report", before=[CHAMPION, BASE], history=history / training.loop.history.name
+                    measured, scratch / "report", before=[CHAMPION, BASE], history=history / training.history.name
                 )
                 evaluation = _document(
                     training,

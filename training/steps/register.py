@@ -120,11 +120,11 @@ def _logged(
         )
         history = fetch_files(
             open_object_store(settings),
-            (training.loop.history,),
+            (training.history,),
             prefix=keys.training_prefix(training.catalog_id, training.training_id),
             into=scratch / "training",
         )
-        _log_curves(client, run_id, read_history(history / training.loop.history.name))
+        _log_curves(client, run_id, read_history(history / training.history.name))
         mlflow.log_artifacts(str(history), "training")
         mlflow.log_dict(lineage.document, "lineage.json")
         mlflow.log_artifacts(str(fetch_report_files(settings, evaluation, scratch / "report")), "report")

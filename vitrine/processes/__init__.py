@@ -1,1 +1,1 @@
-"""Processes: what is theirs as a whole, what the process table says of them, and when one that keeps dying is given up."""
+"""Processes: the state that is a whole process's, the table of them, and when one that keeps dying is given up."""

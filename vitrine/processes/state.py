@@ -79,7 +79,7 @@ def csv_field_limit(characters: int) -> Iterator[None]:
 
 @contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
-    """Has libraries that take no folder make their temporary files and folders in this one, of `vitrine.files.scratch`."""
+    """Has libraries that take no folder make their temporary files in this one, of `vitrine.files.scratch`."""
     before, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
         yield

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from deploy.local import keeper_pulse as pulse
 from deploy.local.configuration import Configuration, configure
-from deploy.local.keeping import pulse, wish
+from deploy.local.keeping import wish
 from deploy.local.keeping.charge import Charge
 from deploy.local.keeping.hangs import Patience
 from deploy.local.keeping.logs import keep

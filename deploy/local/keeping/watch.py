@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from signal import SIGCONT, SIGKILL
 
+from deploy.local import keeper_pulse as pulse
 from deploy.local import processes
-from deploy.local.keeping import pulse, wish
+from deploy.local.keeping import wish
 from deploy.local.keeping.history import read_history, write_history
 from deploy.local.layout import Layout
 from deploy.local.records import Record, read_record

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from spark_jobs.deliveries.image_fetching import executor_store
 from spark_jobs.profiling.candidate_batches import packed_schema
-from spark_jobs.profiling.workers import Batches, ProfileTask
+from spark_jobs.profiling.task import Batches, ProfileTask
 from vitrine.identity import sha256_hex
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet

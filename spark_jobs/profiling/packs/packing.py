@@ -12,8 +12,8 @@ import pyarrow as pa
 from spark_jobs.deliveries.image_fetching import executor_fetcher, executor_store
 from spark_jobs.profiling.candidate_batches import batches_of, packed_schema
 from spark_jobs.profiling.packs.image_packs import ImageLocation, PackedImage, plan_packs, store_pack
-from spark_jobs.profiling.packs.spool import process_spool
-from spark_jobs.profiling.workers import Batches, ProfileTask
+from spark_jobs.profiling.spool import process_spool
+from spark_jobs.profiling.task import Batches, ProfileTask
 from spark_runtime.configuration import is_local
 from vitrine.errors import ObjectCorruptError
 from vitrine.items.row_errors import at_row

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import keeper_pulse as pulse
 from deploy.local import processes
-from deploy.local.keeping import pulse, watch, wish
+from deploy.local.keeping import watch, wish
 from deploy.local.keeping.history import read_history
 from deploy.local.keeping.watch import KEEPER, Watch
 from deploy.local.layout import Layout
