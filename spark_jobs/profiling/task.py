@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from spark_jobs.profiling.packs.spool import Spool
+from spark_jobs.profiling.spool import Spool
 from vitrine.contracts.datasets import PartFile
 from vitrine.items.files import Split
 from vitrine.items.image_uris import ImagePlaces

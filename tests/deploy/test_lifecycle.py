@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from benchmarks.service_drill.trials import ENDS_WITHOUT_POSTGRES
+from deploy.local import keeper_pulse as pulse
 from deploy.local import lifecycle, postgres, processes, services, supervisor
 from deploy.local.configuration import POOLS
-from deploy.local.keeping import observer, pulse, wish
+from deploy.local.keeping import observer, wish
 from deploy.local.keeping.hangs import Patience
 from deploy.local.keeping.history import read_history
 from deploy.local.layout import Layout

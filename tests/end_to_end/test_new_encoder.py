@@ -17,7 +17,7 @@ from deploy.local.watching.run_watch import dag_ids, wait_for_runs
 from tests.end_to_end.conftest import CATALOG_ID, Released, live_release
 from tests.end_to_end.embedded import embedded_keys, head_keys
 from tests.platform_fixture import Platform
-from tests.training.test_registry import log_elsewhere
+from tests.training.registry.test_versions import log_elsewhere
 from tests.waiting import wait_for
 from training.bootstrap import ENCODER_FOLDER
 from vitrine.connections import open_ledger

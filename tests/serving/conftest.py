@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from odd_shop import open_odd_shop
 from pydantic import SecretStr
-from replica_process import ReplicaProcess, new_ledger
-from shop_window import ShopWindow, open_shop_window
 
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
+from tests.serving.odd_shop import open_odd_shop
+from tests.serving.replica_process import ReplicaProcess, new_ledger
+from tests.serving.shop_window import ShopWindow, open_shop_window
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

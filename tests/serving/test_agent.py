@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tiny_release import publish_tiny_release
-
 from serving.agent import Agent
 from serving.replica_folder import ReplicaFolder
 from serving.supervisor import Supervisor
+from tests.serving.tiny_release import publish_tiny_release
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

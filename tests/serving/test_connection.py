@@ -11,9 +11,9 @@ from contextlib import ExitStack, closing
 from unittest.mock import MagicMock
 
 import pytest
-from lone_front import WAIT_S, answer, lone_front, send
 
 from serving.front import Front
+from tests.serving.lone_front import WAIT_S, answer, lone_front, send
 
 ALLOWED_UNREAD_BYTES = 10_000_000
 GET = b"GET /a HTTP/1.1\r\nHost: vitrine\r\n\r\n"

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from shop_window import ShopWindow
 
 from serving.loaded_release import Encoders, load_release
 from serving.release_cache import ReleaseCache
+from tests.serving.shop_window import ShopWindow
 from vitrine.contracts.releases import Release
 from vitrine.encoder.manifest import EncoderManifest
 from vitrine.errors import ReleaseError

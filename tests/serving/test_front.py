@@ -11,14 +11,14 @@ from contextlib import ExitStack, closing, contextmanager
 from urllib.parse import unquote
 
 import pytest
-from lone_front import WAIT_S, lone_front
-from lone_front import answer as _answer
-from lone_front import send as _send
-from replica_process import ReplicaProcess
-from shop_window import ShopWindow
 
 from serving.front import _MAX_WAITING
 from serving.worker import THREADS
+from tests.serving.lone_front import WAIT_S, lone_front
+from tests.serving.lone_front import answer as _answer
+from tests.serving.lone_front import send as _send
+from tests.serving.replica_process import ReplicaProcess
+from tests.serving.shop_window import ShopWindow
 from tests.waiting import wait_for
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from shop_window import ShopWindow
 
 from serving.application import create_app
 from serving.replica_folder import ReplicaFolder
+from tests.serving.shop_window import ShopWindow
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import pytest
 from flask import Flask
-from odd_shop import ODD_IDS, odd_picture
 
 from serving.item_paths import ItemId, ItemPaths, is_of_a_picture, item_path
 from serving.request_head import RequestHead, environ_of
+from tests.serving.odd_shop import ODD_IDS, odd_picture
 
 ACTIONS = ("", "/similar", "/embedding", "/image")
 

@@ -13,12 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from replica_process import ROOT, ReplicaProcess
-from shop_window import ShopWindow
-
 from benchmarks.serving_load import Load, run_load
 from serving.replica_folder import ReplicaFolder
 from serving.worker import PLACE_TAKEN
+from tests.serving.replica_process import ROOT, ReplicaProcess
+from tests.serving.shop_window import ShopWindow
 from tests.waiting import is_gone, suspend, wait_for
 from vitrine.processes.table import ProcessIdentity
 

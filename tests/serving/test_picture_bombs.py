@@ -6,9 +6,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-from replica_process import ReplicaProcess
 
 from benchmarks.attacks import picture_files as files
+from tests.serving.replica_process import ReplicaProcess
 
 
 def test_uploads_of_bombs_as_plain_forms_fail_no_search_beside_them(shop_replica: ReplicaProcess) -> None:

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from replica_process import ReplicaProcess
-from shop_window import ShopWindow
+
+from tests.serving.replica_process import ReplicaProcess
+from tests.serving.shop_window import ShopWindow
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 QUERIES = [

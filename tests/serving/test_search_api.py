@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from shop_window import ShopWindow
-from tiny_release import picture
 
 from benchmarks.attacks import picture_files as files
+from tests.serving.shop_window import ShopWindow
+from tests.serving.tiny_release import picture
 from vitrine.contracts.search import Item, ItemList, LiveRelease, SearchResponse
 
 

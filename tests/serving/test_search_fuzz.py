@@ -10,12 +10,12 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from replica_process import ReplicaProcess
-from shop_window import ShopWindow
 
 from benchmarks.attacks.request_mutants import mutants
 from benchmarks.attacks.requests import COUNT
 from benchmarks.attacks.sending import send_all
+from tests.serving.replica_process import ReplicaProcess
+from tests.serving.shop_window import ShopWindow
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
 values = st.recursive(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
-from replica_process import ReplicaProcess
-from shop_window import ShopWindow
+
+from tests.serving.replica_process import ReplicaProcess
+from tests.serving.shop_window import ShopWindow
 
 WAIT_MS = 120_000
 expect.set_options(timeout=WAIT_MS)  # 5 s by default, and a page on a busy machine takes longer

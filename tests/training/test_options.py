@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.test_objectives import relations_of
+from tests.training.objectives.test_objective import relations_of
 from tests.training.tiny_training import write_tiny_clip
 from training.loop.dual_tower import DualTower
 from training.loop.optimisation import make_optimizer, set_rate

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "plugins", "deploy")
 _FOR_LIFE = {"serving/replica.py"}  # the replica's threads use its ledger until the process ends
 

@@ -63,11 +63,11 @@ RACES = {
         "test_of_writers_that_race_to_replace_what_was_collected_one_wins",
     ),
     ("spark_jobs/profiling/packs/image_packs.py", "store_pack"): (
-        "tests/spark_jobs/test_image_packs.py",
+        "tests/spark_jobs/profiling/packs/test_image_packs.py",
         "test_of_profiles_that_race_under_two_layouts_each_finds_its_images",
     ),
     ("index_builder/metadata/item_table_build.py", "build_item_table"): (
-        "tests/index_builder/test_item_tables.py",
+        "tests/index_builder/metadata/test_item_table_build.py",
         "test_a_loser_with_another_sqlite_leaves_the_winners_files_as_they_are",
     ),
 }

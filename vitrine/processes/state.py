@@ -1,7 +1,7 @@
 """What belongs to a whole process, changed for the length of a block and given back.
 
 A library that sets such a thing for good sets it for everything else that its process does. Entry points may; all other
-code comes here (`tests/test_process_state.py`).
+code comes here (`tests/vitrine/processes/test_state.py`).
 """
 
 from __future__ import annotations

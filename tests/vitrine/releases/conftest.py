@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "serving"))
-
-from replica_process import ReplicaProcess, new_ledger
-from tiny_release import TinyRelease, publish_tiny_release
-
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
+from tests.serving.replica_process import ReplicaProcess, new_ledger
+from tests.serving.tiny_release import TinyRelease, publish_tiny_release
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

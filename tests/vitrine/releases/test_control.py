@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import delete
-from tiny_release import TinyRelease
 
 from tests.free_ports import free_port
+from tests.serving.tiny_release import TinyRelease
 from tests.waiting import wait_for
 from vitrine.errors import LedgerError, ReleaseError, StaleCandidateError, StaleGenerationError, StorageError
 from vitrine.ledger.releases import Action

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import SecretStr
-from replica_process import new_ledger
-from tiny_release import TinyRelease
 
+from tests.serving.replica_process import new_ledger
+from tests.serving.tiny_release import TinyRelease
 from tests.waiting import wait_for
 from vitrine.contracts.releases import Release
 from vitrine.errors import ReleaseError

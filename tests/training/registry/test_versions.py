@@ -35,7 +35,7 @@ from vitrine.errors import EncoderError
 from vitrine.files.scratch import scratch_parent, sweep_scratch
 from vitrine.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 _HOLD_AT_UPLOAD = """
 import sys, time
 from mlflow import MlflowClient

@@ -16,14 +16,14 @@ from spark_jobs.validation.day_page import share_of, write_day_page
 from spark_jobs.validation.gate import GateCheck
 from spark_jobs.validation.manifest_parts import EXAMPLES
 from tests.spark_jobs.candidate_rows import DT
-from tests.spark_jobs.docs_of_a_day import HOSTILE, day_of, delivered_day, local_docs, pages_under, read_page
+from tests.spark_jobs.validation.docs_of_a_day import HOSTILE, day_of, delivered_day, local_docs, pages_under, read_page
 from vitrine.catalogs import QualityThresholds
 from vitrine.contracts.items import Reason
 from vitrine.errors import ContractError, GateError
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 _DIE_HALF_WAY = """
 import os, shutil, sys
 from pathlib import Path

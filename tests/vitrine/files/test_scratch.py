@@ -13,7 +13,7 @@ from pathlib import Path
 from vitrine.files.scratch import scratch_folder, sweep_scratch
 from vitrine.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 _HOLD = """
 import sys, time
 from vitrine.files.scratch import scratch_folder

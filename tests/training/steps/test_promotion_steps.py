@@ -22,7 +22,7 @@ from vitrine_airflow.promotions import (
 
 from tests.conftest import new_database
 from tests.dags.test_encoders import make_live
-from tests.training.test_registry import client_of, log_elsewhere
+from tests.training.registry.test_versions import client_of, log_elsewhere
 from training.bootstrap import ENCODER_FOLDER
 from training.registry.versions import MODEL_NAME, register_bootstrap
 from vitrine.catalogs import Catalog, declare_catalog

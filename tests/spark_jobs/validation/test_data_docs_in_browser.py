@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from spark_jobs.validation import validate_partition
 from tests.spark_jobs.candidate_rows import DT
-from tests.spark_jobs.docs_of_a_day import delivered_day, local_docs, pages_under
+from tests.spark_jobs.validation.docs_of_a_day import delivered_day, local_docs, pages_under
 from vitrine.errors import ContractError
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

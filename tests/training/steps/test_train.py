@@ -12,7 +12,7 @@ import mlflow
 import pytest
 
 from spark_jobs.mining import plan_training_set, run_mine_job
-from tests.spark_jobs.mining_shop import AS_OF, PARAMETERS, open_shop
+from tests.spark_jobs.mining.mining_shop import AS_OF, PARAMETERS, open_shop
 from tests.spark_jobs.tiny_encoder import publish_tiny_encoder
 from training.registry.experiment import EXPERIMENT
 from training.registry.versions import MODEL_NAME, EncoderVersion, register_bootstrap, registry_client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spark_runtime.session import spark_session
-from tests.spark_jobs.spark_stranger import command_lines, reaches, stranger
+from tests.spark_runtime.spark_stranger import command_lines, reaches, stranger
 from vitrine.settings import Settings
 
 pytestmark = pytest.mark.timeout(1800)  # two JVMs on a machine that may be busy

@@ -24,7 +24,7 @@ from vitrine.ledger import Ledger, tables
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.conftest import wait_for_port
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
 from tests.spark_jobs.embedding_runs import held_unit, many_units, running_driver, stored_vectors, wait_for_blocks
-from tests.spark_jobs.spark_stranger import command_lines, reaches, stranger
+from tests.spark_runtime.spark_stranger import command_lines, reaches, stranger
 from vitrine.encoder import Encoder
 from vitrine.ledger import Ledger
 from vitrine.processes.table import stat_fields

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from spark_jobs.mining import job, plan_training_set, read_plan, run_mine_job
-from tests.spark_jobs.mining_reference import (
+from tests.spark_jobs.mining.mining_reference import (
     EVENTS_FROM,
     reference_co_clicks,
     reference_events,
@@ -21,7 +21,14 @@ from tests.spark_jobs.mining_reference import (
     reference_samples,
     reference_thumbs,
 )
-from tests.spark_jobs.mining_shop import AS_OF, PARAMETERS, WITHOUT_NEIGHBOURS, MiningShop, open_shop, write_grades
+from tests.spark_jobs.mining.mining_shop import (
+    AS_OF,
+    PARAMETERS,
+    WITHOUT_NEIGHBOURS,
+    MiningShop,
+    open_shop,
+    write_grades,
+)
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.contracts.training_sets import MiningPlan, TrainingSet
 from vitrine.errors import ContractError

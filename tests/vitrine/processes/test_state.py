@@ -26,7 +26,7 @@ from vitrine.processes.state import (
     torch_threads,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 CODE = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "deploy", "plugins", "dags")
 HERE = "vitrine/processes/state.py"
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
-from tests.spark_jobs.mining_shop import AS_OF, GRADES, PARAMETERS, MiningShop
+from tests.spark_jobs.mining.mining_shop import AS_OF, GRADES, PARAMETERS, MiningShop
 from vitrine.connections import open_object_store
 from vitrine.contracts.training_sets import Split, TrainingWindow, training_window
 from vitrine.head.reader import head_rows
