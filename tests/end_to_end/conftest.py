@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from deploy.local.airflow_api import DagRun
 from deploy.local.catalog_runs import CatalogState
 from deploy.local.watching.run_watch import dag_ids, wait_for_dags, wait_for_runs
 from tests.platform_fixture import Platform
+from tests.recorded.main_job import main_job
 from vitrine.catalogs import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,11 +37,13 @@ class Released:
         state: of the ledger.
         runs: that led there.
         live: what `GET /v1/release` answered.
+        left: the shapes of the keys, the rows and the tasks that they left behind.
     """
 
     state: CatalogState
     runs: tuple[DagRun, ...]
     live: dict[str, object]
+    left: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +76,8 @@ def released(platform: Platform, deliveries: dict[str, str]) -> Released:
 
     runs = platform.airflow.runs_since(since, dag_ids=dag_ids(CATALOG_ID))
     state = catalog_runs.read_catalog_state(platform.configuration, CATALOG_ID)
-    return Released(state=state, runs=tuple(runs), live=live_release(platform))
+    left = main_job(platform.configuration, catalog_id=CATALOG_ID, shapes=True)
+    return Released(state=state, runs=tuple(runs), live=live_release(platform), left=left)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from deploy.local.configuration import POOLS
 from deploy.local.watching.failures import explain_failure
 from tests.end_to_end.conftest import CATALOG_ID, DAYS, HTTP_TIMEOUT_S, ROOT, Released, live_release
 from tests.platform_fixture import Platform
+from tests.recorded.interfaces import FOLDER as RECORDED
 from tests.waiting import wait_for
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.head.reader import HeadReader, read_manifest
@@ -33,6 +34,12 @@ def test_three_partitions_become_one_build_and_one_live_release(platform: Platfo
     assert released.state.live is not None
     assert released.state.live.generation == 1
     assert released.state.live.head_sequence == released.state.head.head_sequence
+
+
+def test_the_run_leaves_keys_rows_and_tasks_of_the_shapes_that_were_recorded(released: Released) -> None:
+    recorded = json.loads((RECORDED / "main_job.json").read_text(encoding="utf-8"))
+
+    assert {kind: sorted(found) for kind, found in released.left.items()} == recorded
 
 
 def test_a_build_that_has_nothing_to_embed_and_nothing_to_encode_takes_no_slot_of_spark(
