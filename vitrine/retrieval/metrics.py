@@ -12,7 +12,7 @@ NDCG ranking measures", COLT 2013); scikit-learn computes the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from vitrine.errors import ContractError
@@ -86,18 +86,6 @@ def ndcg(ranking: Sequence[Id], grades: Mapping[Id, float], *, top_k: int | None
     if ideal == 0:
         raise ContractError("ndcg: expected some id of a grade above 0, found none; leave such a query out of the mean")
     return _dcg([grades.get(found, 0.0) for found in _first(ranking, top_k)]) / ideal
-
-
-def mean_over_queries(metric: Callable[..., float], pairs: Iterable[tuple[Sequence, object]], **options: int) -> float:
-    """Returns the mean of a metric over (ranking, relevant) pairs.
-
-    Raises:
-        ContractError: there are no queries.
-    """
-    values = [metric(ranking, relevant, **options) for ranking, relevant in pairs]
-    if not values:
-        raise ContractError("expected queries to take a mean over, found none; a metric of nothing is absent, not 0")
-    return math.fsum(values) / len(values)
 
 
 def _dcg(grades: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training.__main__ import main
-from training.bootstrap import ENCODER_FOLDER, EVALUATION_FILE
+from training.bootstrap import ENCODER_FOLDER
 from training.bootstrap.measurement import KnownItem, recall_of_siblings
 from vitrine.encoder.fingerprint import encoder_fingerprint
 
@@ -58,7 +58,7 @@ def test_the_bootstrap_encoder_finds_drawn_products(tmp_path: Path) -> None:
 
 
 def test_the_committed_figures_are_of_the_committed_encoder_and_good_enough() -> None:
-    figures = json.loads(EVALUATION_FILE.read_text())
+    figures = json.loads((ENCODER_FOLDER.parent / "evaluation.json").read_text())
 
     assert figures["encoder_fingerprint"] == encoder_fingerprint(ENCODER_FOLDER)
     assert figures["items"] > 1500

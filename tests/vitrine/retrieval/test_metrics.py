@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitrine.errors import ContractError
-from vitrine.retrieval.metrics import average_precision, mean_over_queries, mrr, ndcg, precision_at_k, recall_at_k
+from vitrine.retrieval.metrics import average_precision, mrr, ndcg, precision_at_k, recall_at_k
 
 RANKINGS = st.lists(st.integers(0, 12), max_size=12, unique=True)
 RELEVANT = st.sets(st.integers(0, 12), min_size=1)
@@ -88,15 +88,6 @@ def test_what_says_nothing_is_refused() -> None:
         ndcg(["a"], {"a": -1.0})
     with pytest.raises(ContractError, match="k of 1 or more"):
         precision_at_k(["a"], {"a"}, top_k=0)
-    with pytest.raises(ContractError, match="absent"):
-        mean_over_queries(mrr, [])
-
-
-def test_a_mean_over_queries() -> None:
-    pairs = [(["a", "b"], {"a"}), (["a", "b"], {"b"})]
-
-    assert mean_over_queries(mrr, pairs) == 0.75
-    assert mean_over_queries(recall_at_k, pairs, top_k=1) == 0.5
 
 
 def test_the_gain_of_web_search_would_give_another_ndcg() -> None:
