@@ -8,7 +8,7 @@ from vitrine.connections import open_connections, open_ledger
 from vitrine.contracts.releases import ItemTable, Release
 from vitrine.errors import ObjectMissingError, ReleaseError
 from vitrine.ledger import Ledger, LivePointer
-from vitrine.ledger.releases import Action
+from vitrine.ledger.live_pointers import Action
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 

@@ -13,7 +13,7 @@ from typing import Any
 from vitrine.connections import open_connections, open_ledger
 from vitrine.errors import ReleaseError
 from vitrine.ledger import Ledger, LivePointer
-from vitrine.ledger.releases import Action
+from vitrine.ledger.live_pointers import Action
 from vitrine.releases.activation import activate, generation_of, read_release
 from vitrine.releases.staging import stage
 from vitrine.releases.verification import confirm_activation

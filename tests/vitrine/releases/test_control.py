@@ -15,7 +15,7 @@ from tests.serving.tiny_release import TinyRelease
 from tests.waiting import wait_for
 from vitrine.errors import LedgerError, ReleaseError, StaleCandidateError, StaleGenerationError, StorageError
 from vitrine.ledger.database import Database
-from vitrine.ledger.releases import Action
+from vitrine.ledger.live_pointers import Action
 from vitrine.ledger.tables import replicas
 from vitrine.releases.activation import activate_release, live_generation, read_release
 from vitrine.releases.control import (
