@@ -163,7 +163,7 @@ def _item_routes(app: Flask, settings: Settings, slots: WorkerSlots, pictures: P
         picture = pictures.get(found, serving.catalog_id, width=width)
         response = Response(picture.data, mimetype=picture.media_type)
         response.set_etag(picture.etag)
-        is_named = bool(found.image_sha256) and values.get("v") == (found.image_sha256 or "")[:16]
+        is_named = found.picture is not None and values.get("v") == found.picture.sha256[:16]
         # Only a URL that names the picture's hash always gives the same bytes.
         lasting = "public, max-age=31536000, immutable" if is_named else "public, max-age=60"
         response.headers["Cache-Control"] = lasting

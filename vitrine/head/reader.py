@@ -7,7 +7,6 @@ also removes what it omits. A row that was rejected changes nothing: the item st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitrine.contracts.datasets import Manifest, PartFile
@@ -52,27 +51,17 @@ def read_manifest(object_store: ObjectStore, catalog_id: str, dt: str, manifest_
     return manifest
 
 
-@dataclass(frozen=True)
-class NamedUnit:
-    """A unit of embedding as the rows of a manifest name it: a part that names it, and how many rows do."""
-
-    part_key: str
-    rows: int
-
-
-def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, NamedUnit]:
-    """Returns the distinct units of embedding that a manifest's rows name."""
+def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, PartFile]:
+    """Returns the distinct units of embedding that a manifest's rows name, each with the first part that names it."""
     import pyarrow as pa
 
-    units: dict[Unit, NamedUnit] = {}
+    units: dict[Unit, PartFile] = {}
     for part in manifest.parts:
         for batch in _part_batches(object_store, part, ["source_id", "row_group"]):
             table = pa.Table.from_batches([batch]).group_by(["source_id", "row_group"], use_threads=False)
-            for row in table.aggregate([([], "count_all")]).to_pylist():
+            for row in table.aggregate([]).to_pylist():
                 if row["source_id"] is not None:  # deleted rows have none
-                    unit = row["source_id"], row["row_group"]
-                    before = units.get(unit, NamedUnit(part.key, 0))
-                    units[unit] = NamedUnit(before.part_key, before.rows + row["count_all"])
+                    units.setdefault((row["source_id"], row["row_group"]), part)
     return units
 
 
