@@ -30,7 +30,7 @@ def test_an_active_session_is_shared_and_left_running(local_spark: None) -> None
 
 def test_sparks_own_failures_are_errors_of_vitrine(local_spark: None) -> None:
     with (
-        pytest.raises(VitrineError, match="the Spark job failed.*no_such_column"),
+        pytest.raises(VitrineError, match=r"the Spark job failed.*no_such_column"),
         spark_session(Settings(), name="failing") as spark,
     ):
         spark.range(1).select("no_such_column").collect()
