@@ -92,6 +92,15 @@ def new_database(postgres_uri: str) -> str:
     return postgres_uri.format(database=name)
 
 
+@pytest.fixture(scope="module")
+def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A local session that all jobs of the module share, so that only one JVM starts."""
+    from spark_runtime.session import spark_session
+
+    with spark_session(Settings(state_dir=tmp_path_factory.mktemp("spark")), name="tests"):
+        yield
+
+
 @pytest.fixture
 def object_store(s3_server: dict[str, str]) -> ObjectStore:
     """An empty bucket of the test's own."""

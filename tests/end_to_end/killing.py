@@ -24,7 +24,11 @@ def spark_driver(platform: Platform, verb: str) -> int | None:
     """Returns the JVM of a Spark job of this platform."""
     own = f"VITRINE_STATE_DIR={platform.settings.state_dir}".encode()
     for pid, command in _processes():
-        if "org.apache.spark.deploy.SparkSubmit" in command and f"submit.py {verb} " in command and "java" in command:
+        if (
+            "org.apache.spark.deploy.SparkSubmit" in command
+            and f"submit.py spark_jobs {verb} " in command
+            and "java" in command
+        ):
             try:
                 variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except OSError:

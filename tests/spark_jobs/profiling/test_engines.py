@@ -168,19 +168,6 @@ def test_a_cluster_gets_every_row_unless_the_settings_say_otherwise() -> None:
     assert local_threads(Settings(spark_master="local[*]")) >= 1
 
 
-def test_without_spark_holds_for_the_block_alone() -> None:
-    from spark_runtime.session import spark_session
-
-    with without_spark(), pytest.raises(SparkIsNeeded), spark_session(Settings(), name="refused"):
-        pass
-    with pytest.raises(SparkIsNeeded), without_spark():
-        raise SparkIsNeeded
-
-    from spark_runtime.session import _forbidden
-
-    assert not _forbidden.get()
-
-
 def test_a_catalog_without_any_row_needs_no_spark(settings: Settings, catalog_id: str, tmp_path: Path) -> None:
     catalog: Catalog = declare(settings, catalog_id)
     (tmp_path / "items.csv").write_text("item_id,image_uri\n")
