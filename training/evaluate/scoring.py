@@ -80,7 +80,7 @@ def answer(
         if scores.shape != (len(queries), len(task.entries)) or not np.isfinite(scores).all():
             raise ContractError(f"{retriever.name} on {task.name}: expected finite scores {(len(queries), depth)}")
         for place, row in enumerate(scores, start=start):
-            ranking = judge.ranking(row, query=place, depth=depth)
+            ranking = ranked(row, depth=depth, excluded=judge.excluded(place))
             judged = judge.judged(ranking, query=place)
             for metric in metrics:
                 values[metric].append(_METRICS[metric](judged))
@@ -98,6 +98,23 @@ def answer(
         right=np.stack(shown_right),
         values={metric: np.asarray(found, dtype=np.float64) for metric, found in values.items()},
     )
+
+
+def ranked(scores: NDArray[np.float32], *, depth: int, excluded: int | None = None) -> NDArray[np.int64]:
+    """Returns the places of the highest scores, best first: (up to depth,); equal scores keep their order.
+
+    Args:
+        scores: (n,), of one query.
+        excluded: the place of the question itself, which is no answer.
+    """
+    kept = min(depth + 1, len(scores))
+    if kept < len(scores):
+        limit = np.partition(scores, len(scores) - kept)[len(scores) - kept]
+        chosen = np.flatnonzero(scores >= limit)  # all that tie with the last one, so that ties keep their order
+    else:
+        chosen = np.arange(len(scores))
+    order = chosen[np.argsort(-scores[chosen], kind="stable")]
+    return order[order != excluded][:depth] if excluded is not None else order[:depth]
 
 
 @dataclass(frozen=True)
@@ -144,17 +161,8 @@ class _Judge:
         self._types = _Codes([entry.item.category for entry in task.entries])
         self._looks = _Codes([_look(entry.item) for entry in task.entries])
 
-    def ranking(self, scores: NDArray[np.float32], *, query: int, depth: int) -> NDArray[np.int64]:
-        """Places in the gallery, best first, the question itself left out."""
-        excluded = self._place.get(self._task.queries[query].excluded or "")
-        kept = min(depth + 1, len(scores))
-        if kept < len(scores):
-            limit = np.partition(scores, len(scores) - kept)[len(scores) - kept]
-            chosen = np.flatnonzero(scores >= limit)  # all that tie with the last one, so that ties keep their order
-        else:
-            chosen = np.arange(len(scores))
-        order = chosen[np.argsort(-scores[chosen], kind="stable")]
-        return order[order != excluded][:depth] if excluded is not None else order[:depth]
+    def excluded(self, query: int) -> int | None:
+        return self._place.get(self._task.queries[query].excluded or "")
 
     def judged(self, ranking: NDArray[np.int64], *, query: int) -> _Judged:
         grades = self._grades(query)
@@ -172,7 +180,7 @@ class _Judge:
         if self._task.relevance == "parent":
             for parent_id in query.parent_ids:
                 grades[self._parents.where(parent_id)] = SAME_PARENT
-        if (excluded := self._place.get(query.excluded or "")) is not None:
+        if (excluded := self.excluded(number)) is not None:
             grades[excluded] = 0
         return grades
 
