@@ -18,6 +18,7 @@ from tests.browser import browser  # noqa: F401 - a fixture is registered once, 
 from tests.evidence import evidence, tails, told
 from tests.free_ports import free_port
 from tests.platform_fixture import platform  # noqa: F401 - a fixture is registered once, here
+from tests.settings import settings_of
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -126,13 +127,4 @@ def catalog_id() -> str:
 @pytest.fixture
 def settings(tmp_path: Path, s3_server: dict[str, str], object_store: ObjectStore, database_url: str) -> Settings:
     """Settings that point at the test's bucket and the session's ledger, with state in the test's folder."""
-    return Settings.from_environment(
-        {
-            "VITRINE_STATE_DIR": str(tmp_path / "state"),
-            "VITRINE_BUCKET": object_store.bucket,
-            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
-            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
-            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
-        }
-    )
+    return settings_of(tmp_path / "state", s3_server, object_store, database_url)

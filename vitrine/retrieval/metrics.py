@@ -32,6 +32,18 @@ def recall_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: int) 
     return len(wanted.intersection(_first(ranking, top_k))) / len(wanted)
 
 
+def capped_recall_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: int) -> float:
+    """Returns the share of the relevant ids that stand among the first k, of at most k of them.
+
+    Where more than k ids are relevant it still reaches 1, since no more is asked for than fits.
+
+    Raises:
+        ContractError: nothing is relevant, or k is below 1.
+    """
+    wanted = _relevant(relevant)
+    return len(wanted.intersection(_first(ranking, top_k))) / min(top_k, len(wanted))
+
+
 def precision_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: int) -> float:
     """Returns the share of the first k places that hold a relevant id; places left empty count as wrong.
 
@@ -39,6 +51,15 @@ def precision_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: in
         ContractError: k is below 1.
     """
     return len(set(relevant).intersection(_first(ranking, top_k))) / top_k
+
+
+def r_precision(ranking: Sequence[Id], relevant: Collection[Id]) -> float:
+    """Returns the precision at as many places as there are relevant ids.
+
+    Raises:
+        ContractError: nothing is relevant.
+    """
+    return precision_at_k(ranking, relevant, top_k=len(_relevant(relevant)))
 
 
 def mrr(ranking: Sequence[Id], relevant: Collection[Id]) -> float:
