@@ -14,15 +14,14 @@ import pytest
 
 from benchmarks.temporary_postgres import temporary_postgres
 from benchmarks.temporary_s3 import temporary_s3
-from tests.browser import browser  # noqa: F401 - a fixture is registered once, here
 from tests.evidence import evidence, tails, told
 from tests.free_ports import free_port
-from tests.platform_fixture import platform  # noqa: F401 - a fixture is registered once, here
 from tests.settings import settings_of
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
+pytest_plugins = ["tests.browser", "tests.platform_fixture"]
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.tiny_training import write_tiny_clip
+from tests.training.tiny_training import write_base_model
 from training.base_models import bring_base_model
 from vitrine.encoder import load_encoder, publish_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
@@ -18,7 +18,7 @@ from vitrine.storage import ObjectStore
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.objectives.test_objective import relations_of
-from tests.training.tiny_training import write_tiny_clip
+from tests.training.tiny_training import write_base_model
 from training.loop.dual_tower import DualTower
 from training.loop.optimisation import make_optimizer, set_rate
 from training.objectives.objective import Embeddings, losses_of
@@ -42,7 +42,7 @@ OF_NO_LOSS = {
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("base") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return load_checkpoint(folder)
 
 

@@ -16,7 +16,7 @@ from deploy.local.demo import DemoError, register_encoder
 from deploy.local.layout import Layout
 from tests.conftest import new_database
 from tests.serving.tiny_release import publish_tiny_release
-from tests.training.tiny_training import write_tiny_clip
+from tests.training.tiny_training import write_base_model
 from training.registry.versions import MODEL_NAME, register_bootstrap, resolve_champion
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.encoder.fingerprint import encoder_fingerprint
@@ -28,7 +28,7 @@ from vitrine.storage import keys
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return folder
 
 
