@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,6 @@ from benchmarks.temporary_postgres import temporary_postgres
 from benchmarks.temporary_s3 import temporary_s3
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "serving"))  # the catalogs are those of the tests
 
 _START_S = 600.0
 
@@ -38,11 +36,11 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
 
     `changes` are settings. Without an encoder it starts in a few seconds.
     """
-    from replica_process import ReplicaProcess, new_ledger
-    from shop_window import open_shop_window
-    from tiny_release import publish_tiny_release
-
+    from tests.conftest import new_ledger
     from tests.free_ports import free_ports
+    from tests.replicas.tiny_release import publish_tiny_release  # the catalogs are those of the tests
+    from tests.serving.replica_process import ReplicaProcess
+    from tests.serving.shop_window import open_shop_window
     from vitrine.ledger import Ledger
     from vitrine.settings import Settings
     from vitrine.storage import ObjectStore

@@ -8,10 +8,11 @@ import pytest
 from flask import Flask
 from pydantic import SecretStr
 
+from tests.conftest import new_ledger
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
 from tests.serving.odd_shop import open_odd_shop
-from tests.serving.replica_process import ReplicaProcess, new_ledger
+from tests.serving.replica_process import ReplicaProcess
 from tests.serving.shop_window import ShopWindow, open_shop_window
 from tests.settings import settings_of
 from vitrine.ledger import Ledger

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.serving_load import run_load
 from tests.free_ports import free_port
+from tests.replicas.tiny_release import TinyRelease, publish_tiny_release
 from tests.serving.replica_process import ReplicaProcess
 from tests.serving.shop_window import ShopWindow
-from tests.serving.tiny_release import TinyRelease, publish_tiny_release
 from tests.waiting import is_gone, wait_for
 from vitrine.ledger import Ledger
 from vitrine.releases.activation import live_generation

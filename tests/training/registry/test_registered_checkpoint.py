@@ -15,7 +15,7 @@ from deploy.local.configuration import configure
 from deploy.local.demo import DemoError, register_encoder
 from deploy.local.layout import Layout
 from tests.conftest import new_database
-from tests.serving.tiny_release import publish_tiny_release
+from tests.replicas.tiny_release import publish_tiny_release
 from tests.training.tiny_training import write_base_model
 from training.registry.versions import MODEL_NAME, register_bootstrap, resolve_champion
 from vitrine.connections import open_ledger, open_object_store

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conftest import new_ledger
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
-from tests.serving.replica_process import ReplicaProcess, new_ledger
-from tests.serving.tiny_release import TinyRelease, publish_tiny_release
+from tests.replicas.search_replica import SearchReplica
+from tests.replicas.tiny_release import TinyRelease, publish_tiny_release
 from tests.settings import settings_of
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
@@ -24,7 +25,7 @@ class Tier:
     settings: Settings
     ledger: Ledger
     store: ObjectStore
-    replica: ReplicaProcess
+    replica: SearchReplica
 
     def live(self, catalog_id: str) -> str | None:
         pointer = self.ledger.releases.live(catalog_id)
@@ -52,7 +53,7 @@ def tier(s3_server: dict[str, str], postgres_uri: str, tmp_path_factory: pytest.
         },
     )
     ledger = Ledger(database_url, journal=store)
-    replica = ReplicaProcess(settings).start()
+    replica = SearchReplica(settings).start()
     with evidence("tier", lambda: tails([replica.log])):
         yield Tier(settings, ledger, store, replica)
     replica.end()

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete
 
 from tests.free_ports import free_port
-from tests.serving.tiny_release import TinyRelease
+from tests.replicas.tiny_release import TinyRelease
 from tests.waiting import wait_for
 from vitrine.errors import LedgerError, ReleaseError, StaleCandidateError, StaleGenerationError, StorageError
 from vitrine.ledger.database import Database

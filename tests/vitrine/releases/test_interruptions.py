@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.tiny_release import TinyRelease
+from tests.replicas.tiny_release import TinyRelease
 from vitrine.contracts.releases import Release
 from vitrine.errors import ReleaseError
 from vitrine.ledger.releases import Releases

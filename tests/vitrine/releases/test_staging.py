@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pydantic import SecretStr
 
-from tests.serving.replica_process import new_ledger
-from tests.serving.tiny_release import TinyRelease
+from tests.conftest import new_ledger
+from tests.replicas.tiny_release import TinyRelease
 from tests.waiting import wait_for
 from vitrine.contracts.releases import Release
 from vitrine.errors import ReleaseError
