@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from vitrine.contracts.datasets import Manifest
 from vitrine.errors import GateError
-from vitrine.head.reader import HeadReader, read_manifest
+from vitrine.head.reader import HeadReader, head_manifests, read_manifest
 from vitrine.identity import attempt_id
 from vitrine.ledger import Ledger
 from vitrine.ledger.attempts import Attempts
@@ -128,8 +128,7 @@ def _meant_key(catalog_id: str, dt: str, delivery_id: str) -> str:
 
 def _days(object_store: ObjectStore, catalog_id: str, manifests: Mapping[str, str]) -> Iterator[Manifest]:
     """Yields manifests of days, newest first, as far back as they decide about the head."""
-    for dt in sorted(manifests, reverse=True):
-        manifest = read_manifest(object_store, catalog_id, dt, manifests[dt])
+    for manifest in head_manifests(object_store, catalog_id, manifests):
         yield manifest
         if manifest.full:
             return

@@ -14,7 +14,7 @@ from vitrine.contracts.document import Document, Provenance
 from vitrine.contracts.releases import IndexVersion, ItemTable, Release
 from vitrine.errors import ContractError, ReleaseError
 from vitrine.head.embedding_sets import read_embedding_set
-from vitrine.head.reader import read_manifest
+from vitrine.head.reader import head_manifests
 from vitrine.provenance import read_provenance
 from vitrine.releases.local_release import read_release_parts
 from vitrine.settings import Settings
@@ -81,7 +81,8 @@ def trace(settings: Settings, *, catalog_id: str, item_id: str, release_id: str 
         )
     release, index, table = read_release_parts(object_store, catalog_id, chosen)
     row, embedding_key = _find_row(object_store, index, item_id)
-    dt, manifest, item = _find_manifest_row(object_store, table, item_id)
+    manifest, item = _find_manifest_row(object_store, table, item_id)
+    dt = manifest.dt
     embedding_set = read_embedding_set(object_store, catalog_id, release.embedding_set_id)
     delivery_prefix = keys.delivery_prefix(catalog_id, dt, manifest.delivery_id)
     return Lineage(
@@ -201,20 +202,17 @@ def _find_row(object_store: ObjectStore, index: IndexVersion, item_id: str) -> t
     )
 
 
-def _find_manifest_row(
-    object_store: ObjectStore, table: ItemTable, item_id: str
-) -> tuple[str, Manifest, Mapping[str, Any]]:
-    """Returns the newest day that brought the item, with its row."""
+def _find_manifest_row(object_store: ObjectStore, table: ItemTable, item_id: str) -> tuple[Manifest, Mapping[str, Any]]:
+    """Returns the manifest of the newest day that brought the item, with its row."""
     import pyarrow.compute as pc
 
-    for dt in sorted(table.manifests, reverse=True):
-        manifest = read_manifest(object_store, table.catalog_id, dt, table.manifests[dt])
+    for manifest in head_manifests(object_store, table.catalog_id, table.manifests):
         for part in manifest.parts:
             with open_parquet(object_store, part.key) as parquet:
                 for batch in parquet.iter_batches(columns=list(_ITEM_COLUMNS)):
                     found = batch.filter(pc.equal(batch.column("item_id"), item_id))
                     if found.num_rows:
-                        return dt, manifest, found.to_pylist()[-1]
+                        return manifest, found.to_pylist()[-1]
     raise ContractError(
         f"catalog {table.catalog_id}: no manifest of item table {table.item_table_id} holds item {item_id!r}, "
         "though its index does; the object store was changed by hand"

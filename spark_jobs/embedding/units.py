@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitrine.catalogs import Catalog
-from vitrine.head.reader import Unit, manifest_units, read_manifest
+from vitrine.head.reader import Unit, head_manifests, manifest_units
 from vitrine.ledger.attempts import EmbeddingBlocks
 from vitrine.storage import ObjectStore, keys
 
@@ -41,12 +41,9 @@ def missing_units(
         manifests: day to manifest_id.
     """
     named: dict[Unit, EmbeddingUnit] = {}
-    for dt in sorted(manifests):
-        manifest = read_manifest(object_store, catalog.catalog_id, dt, manifests[dt])
+    for manifest in head_manifests(object_store, catalog.catalog_id, manifests):
         for unit, part in manifest_units(object_store, manifest).items():
-            if unit in named:
-                continue
-            if catalog.space == "vectors":
+            if catalog.space == "vectors":  # of parts that hold the same vectors, the oldest is read
                 named[unit] = EmbeddingUnit(*unit, key=part.key, rows=part.rows)
             else:
                 named[unit] = EmbeddingUnit(*unit, key=keys.image_pack(catalog.catalog_id, unit[0]))

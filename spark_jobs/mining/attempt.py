@@ -30,7 +30,7 @@ from vitrine.contracts.training_sets import (
 )
 from vitrine.errors import ContractError
 from vitrine.head.embedding_sets import read_embedding_set
-from vitrine.head.reader import read_manifest
+from vitrine.head.reader import head_manifests
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -120,9 +120,7 @@ class _Attempt:
         from pyspark.sql import functions as f
 
         plan = self._plan
-        manifests = [
-            read_manifest(self._store, plan.catalog_id, dt, manifest_id) for dt, manifest_id in plan.manifests.items()
-        ]
+        manifests = head_manifests(self._store, plan.catalog_id, plan.manifests)
         head = read_head(self._spark, self._settings, manifests)
         rows = self._keep(head.withColumn("first_seen", f.coalesce("created_at", f.to_timestamp("first_dt"))))
         pictured = rows.where("image_sha256 is not null")

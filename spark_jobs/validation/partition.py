@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from spark_jobs.removals import check_removal
 from spark_jobs.validation.data_docs import keep_local_copy, publish_data_docs
 from spark_jobs.validation.day_page import write_day_page
-from spark_jobs.validation.expectations import run_suites
+from spark_jobs.validation.expectations import SuiteRun, run_suites
 from spark_jobs.validation.gate import GateCheck, disagreements, gate_checks, refuse_broken, refuse_disagreements
 from spark_jobs.validation.manifest_parts import SplitPart, SplitRows, split_candidates
 from vitrine.catalogs import Catalog, get_catalog
@@ -139,16 +140,8 @@ def _validate(
         log.info("%s: Data Docs at %s", where, page.resolve().as_uri())
         refuse_disagreements(found, where=where)
         _write(object_store, ledger, manifest, split, provenance)
-        # Other thresholds are another report on the same manifest.
-        prefix = keys.report_prefix(catalog_id, dt, f"validation/{manifest.manifest_id}/{policy.digest()}")
-        report = {
-            "manifest_id": manifest.manifest_id,
-            "engine": run.engine,
-            "checks": [check.model_dump() for check in checks],
-            "great_expectations": run.report,
-        }
-        publish_data_docs(object_store, docs_dir, prefix=prefix, report=report)
-        log.info("%s: Data Docs published at s3://%s/%s/index.html", where, object_store.bucket, prefix)
+        published = _publish_docs(object_store, docs_dir, manifest, run, checks, policy_digest=policy.digest())
+        log.info("%s: Data Docs published at %s", where, published)
     _record(ledger, manifest, checks, policy)
     log.info(
         "%s: %s, %d rows in = %d accepted + %d rejected %s",
@@ -160,6 +153,29 @@ def _validate(
         manifest.rejected_by_reason,
     )
     return manifest, checks
+
+
+def _publish_docs(
+    object_store: ObjectStore,
+    docs_dir: Path,
+    manifest: Manifest,
+    run: SuiteRun,
+    checks: tuple[GateCheck, ...],
+    *,
+    policy_digest: str,
+) -> str:
+    """Publishes the Data Docs with the report, and returns the URI of the first page."""
+    # Other thresholds are another report on the same manifest.
+    report_name = f"validation/{manifest.manifest_id}/{policy_digest}"
+    prefix = keys.report_prefix(manifest.catalog_id, manifest.dt, report_name)
+    report = {
+        "manifest_id": manifest.manifest_id,
+        "engine": run.engine,
+        "checks": [check.model_dump() for check in checks],
+        "great_expectations": run.report,
+    }
+    publish_data_docs(object_store, docs_dir, prefix=prefix, report=report)
+    return f"s3://{object_store.bucket}/{prefix}/index.html"
 
 
 def _candidates(attempts: Attempts, *, catalog_id: str, delivery_id: str, policy: IngestPolicy) -> list[PartFile]:

@@ -51,6 +51,22 @@ def read_manifest(object_store: ObjectStore, catalog_id: str, dt: str, manifest_
     return manifest
 
 
+def head_manifests(object_store: ObjectStore, catalog_id: str, manifests: Mapping[str, str]) -> Iterator[Manifest]:
+    """Yields the manifests of a head, newest day first; each is read when it is asked for.
+
+    Args:
+        object_store: where the manifests are.
+        catalog_id: whose they are.
+        manifests: day to manifest_id, as `ledger.partitions.head(catalog_id).manifests`.
+
+    Raises:
+        ObjectMissingError: one was never written.
+        ContractError: an object is no manifest, or one of another catalog or day.
+    """
+    for dt in sorted(manifests, reverse=True):
+        yield read_manifest(object_store, catalog_id, dt, manifests[dt])
+
+
 def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, PartFile]:
     """Returns the distinct units of embedding that a manifest's rows name, each with the first part that names it."""
     import pyarrow as pa
@@ -112,10 +128,9 @@ class HeadReader:
         _fields(columns)
         decided: set[str] = set()
         kept: set[str] | None = None  # once a full delivery was read: the only ids that older days may still bring
-        days = sorted(self._manifests, reverse=True)
-        for position, dt in enumerate(days):
-            manifest = read_manifest(self._object_store, self._catalog_id, dt, self._manifests[dt])
-            is_oldest = position + 1 == len(days)
+        oldest = min(self._manifests, default=None)
+        for manifest in head_manifests(self._object_store, self._catalog_id, self._manifests):
+            is_oldest = manifest.dt == oldest
             read = list(dict.fromkeys([*columns, "item_id", "deleted"]))
             older = kept  # the only ids that days before this one may bring
             if manifest.full and not is_oldest:

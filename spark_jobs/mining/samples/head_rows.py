@@ -1,4 +1,8 @@
-"""The head as of a day, read by Spark: what `vitrine.head.reader.HeadReader` reads in one process."""
+"""The head as of a day, read by Spark: what `vitrine.head.reader.HeadReader` reads in one process, by the same rules.
+
+The manifests are resolved by the same function. The rows are not read day after day, since a task that holds the ids
+which newer days have decided would hold the catalog: the newest row of each item is found by a window over all days.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.head_rows import head_rows
 from vitrine.contracts.datasets import Manifest, PartFile
 from vitrine.contracts.items import candidate_schema, manifest_items_schema
 from vitrine.errors import ContractError, ObjectMissingError
-from vitrine.head.reader import HeadReader, manifest_key, manifest_units, read_manifest
+from vitrine.head.reader import HeadReader, head_manifests, manifest_key, manifest_units, read_manifest
 from vitrine.identity import content_id, sha256_hex
 from vitrine.storage import ObjectStore, keys
 
@@ -87,6 +87,19 @@ def test_batches_are_small_and_in_the_same_order_every_time(object_store: Object
     assert first == again
     assert max(batch.num_rows for batch in first) <= 16
     assert sum(batch.num_rows for batch in first) == 50
+
+
+def test_a_head_is_resolved_newest_day_first_and_reads_no_day_that_nobody_asks_for(
+    object_store: ObjectStore, catalog_id: str
+) -> None:
+    newest = _write(object_store, catalog_id, "2026-11-02", items={"a": "new"})
+    manifests = {"2026-11-01": "m-gone", "2026-11-02": newest}
+
+    resolved = head_manifests(object_store, catalog_id, manifests)
+
+    assert next(resolved).manifest_id == newest
+    with pytest.raises(ObjectMissingError, match="m-gone"):
+        next(resolved)
 
 
 def test_units_of_a_manifest_leave_deleted_rows_out(object_store: ObjectStore, catalog_id: str) -> None:
