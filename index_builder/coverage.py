@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.datasets import EmbeddingBlock, EmbeddingSet
 from vitrine.errors import ContractError, UncoveredHeadError
 from vitrine.head.embedding_sets import block_dimension
@@ -33,18 +33,24 @@ def resolve_head(settings: Settings, *, catalog_id: str, fingerprint: str) -> st
         ContractError: the head is empty, or an item stands in it twice.
         UncoveredHeadError: some of its units have no vectors under this encoder.
     """
-    object_store = open_object_store(settings)
-    ledger = open_ledger(settings)
-    try:
+    with open_connections(settings) as (object_store, ledger):
         head = ledger.partitions.head(catalog_id)
         digest, units = _read_head(object_store, head)
         committed = ledger.blocks.committed(
             catalog_id=catalog_id, fingerprint=fingerprint, source_ids={source_id for source_id, _ in units}
         )
-    finally:
-        ledger.close()
-    blocks = _covering(units, committed, catalog_id=catalog_id, fingerprint=fingerprint)
-    dimension = block_dimension(object_store, blocks[0])
+        blocks = _covering(units, committed, catalog_id=catalog_id, fingerprint=fingerprint)
+        embedding_set = _embedding_set(object_store, head, digest, blocks, fingerprint=fingerprint)
+        key = keys.embedding_set(catalog_id, embedding_set.embedding_set_id)
+        if not object_store.exists(key):
+            object_store.put_bytes(key, embedding_set.to_bytes())
+    return embedding_set.embedding_set_id
+
+
+def _embedding_set(
+    object_store: ObjectStore, head: Head, digest: RowsDigest, blocks: tuple[EmbeddingBlock, ...], *, fingerprint: str
+) -> EmbeddingSet:
+    catalog_id = head.catalog_id
     identity = [
         catalog_id,
         fingerprint,
@@ -53,21 +59,17 @@ def resolve_head(settings: Settings, *, catalog_id: str, fingerprint: str) -> st
         digest.value,
         [block.block_id for block in blocks],
     ]
-    embedding_set = EmbeddingSet(
+    return EmbeddingSet(
         embedding_set_id=content_id("embeddings", identity),
         catalog_id=catalog_id,
         fingerprint=fingerprint,
-        dimension=dimension,
+        dimension=block_dimension(object_store, blocks[0]),
         head_sequence=head.head_sequence,
         manifests=head.manifests,
         items=digest.rows,
         rows_digest=digest.value,
         blocks=blocks,
     )
-    key = keys.embedding_set(catalog_id, embedding_set.embedding_set_id)
-    if not object_store.exists(key):
-        object_store.put_bytes(key, embedding_set.to_bytes())
-    return embedding_set.embedding_set_id
 
 
 class RowsDigest:

@@ -63,7 +63,7 @@ def create_app(settings: Settings, *, slots: WorkerSlots, folder: ReplicaFolder)
     store = open_object_store(settings, timeout_s=min(settings.s3_timeout_s, _IMAGE_TIMEOUT_S), max_attempts=1)
     pictures = Pictures(store, folder.images, settings)
     problems.install(app)
-    _measure(app, metrics)
+    measure_requests(app, metrics)
     hosts.install(app, settings)
     _search_routes(app, settings, slots, metrics)
     _item_routes(app, settings, slots, pictures)
@@ -163,7 +163,7 @@ def _item_routes(app: Flask, settings: Settings, slots: WorkerSlots, pictures: P
         picture = pictures.get(found, serving.catalog_id, width=width)
         response = Response(picture.data, mimetype=picture.media_type)
         response.set_etag(picture.etag)
-        is_named = bool(found.image_sha256) and values.get("v") == (found.image_sha256 or "")[:16]
+        is_named = found.picture is not None and values.get("v") == found.picture.sha256[:16]
         # Only a URL that names the picture's hash always gives the same bytes.
         lasting = "public, max-age=31536000, immutable" if is_named else "public, max-age=60"
         response.headers["Cache-Control"] = lasting
@@ -265,7 +265,7 @@ def _page_routes(app: Flask) -> None:
         return file(name, _ASSETS[name])
 
 
-def _measure(app: Flask, metrics: Metrics) -> None:
+def measure_requests(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()

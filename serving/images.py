@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from PIL import Image
 
 from serving.problems import NotReadyError
 from vitrine.errors import DecodersBusyError, ImageError, RequestError, StorageError
+from vitrine.files.whole import replace_file
 from vitrine.identity import sha256_hex
 from vitrine.images.decoders.pool import Decoders
 from vitrine.images.decoding import WorkLimit, decode_image
-from vitrine.item_table.table import StoredItem
+from vitrine.item_table.table import StoredItem, StoredPicture
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -63,43 +63,43 @@ class Pictures:
         Raises:
             RequestError: the item has no stored picture, or it cannot be read now (503).
         """
-        if item.image_sha256 is None or item.pack_id is None or item.image_offset is None or not item.image_size_bytes:
+        stored = item.picture
+        if stored is None:
             raise RequestError(
                 f"item {item.item_id[:200]!r} of catalog {catalog_id} has no stored picture",
                 status=404,
                 title="No picture",
             )
-        media_type = _MEDIA_TYPES.get(item.image_format or "")
+        media_type = _MEDIA_TYPES.get(stored.format)
         step = None if width is None else next((step for step in WIDTHS if step >= width), WIDTHS[-1])
         if media_type is None and step is None:
             step = _UNKNOWN_WIDTH
         if media_type is not None and (step is None or (item.width is not None and item.width <= step)):
-            return Picture(self._original(item, catalog_id), media_type, item.image_sha256)
-        name = f"{item.image_sha256}.w{step}"
+            return Picture(self._original(stored, item.item_id, catalog_id), media_type, stored.sha256)
+        name = f"{stored.sha256}.w{step}"
         small = self._cached(name)
         if small is None:
-            small = self._shrunk(self._original(item, catalog_id), step or _UNKNOWN_WIDTH)
+            small = self._shrunk(self._original(stored, item.item_id, catalog_id), step or _UNKNOWN_WIDTH)
             self._keep(name, small)
-        return Picture(small, "image/jpeg", f"{item.image_sha256}-w{step}")
+        return Picture(small, "image/jpeg", f"{stored.sha256}-w{step}")
 
-    def _original(self, item: StoredItem, catalog_id: str) -> bytes:
-        sha256 = item.image_sha256 or ""
-        data = self._cached(sha256)
-        if data is not None and len(data) == item.image_size_bytes:
+    def _original(self, stored: StoredPicture, item_id: str, catalog_id: str) -> bytes:
+        data = self._cached(stored.sha256)
+        if data is not None and len(data) == stored.size_bytes:
             return data
-        key = keys.image_pack(catalog_id, item.pack_id or "")
+        key = keys.image_pack(catalog_id, stored.pack_id)
         try:
-            data = self._object_store.get_bytes(key, start=item.image_offset, length=item.image_size_bytes)
+            data = self._object_store.get_bytes(key, start=stored.offset, length=stored.size_bytes)
         except StorageError as error:
             # Where the object store is and what it said is nothing for a client.
             raise NotReadyError(
                 "the picture cannot be read from the object store now; try again in a moment"
             ) from error
-        if sha256_hex(data) != sha256:
+        if sha256_hex(data) != stored.sha256:
             raise NotReadyError(
-                f"the stored picture of item {item.item_id[:200]!r} differs from its recorded SHA-256 and is not shown"
+                f"the stored picture of item {item_id[:200]!r} differs from its recorded SHA-256 and is not shown"
             )
-        self._keep(sha256, data)
+        self._keep(stored.sha256, data)
         return data
 
     def _shrunk(self, data: bytes, width: int) -> bytes:
@@ -128,11 +128,9 @@ class Pictures:
 
     def _keep(self, name: str, data: bytes) -> None:
         path = self._path(name)
-        scratch = path.with_name(f".{name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(data)
-            scratch.replace(path)
+            replace_file(path, data, durably=False)
         except OSError:
             return  # a full disk costs a request to the object store next time, not this answer
         self._written += 1

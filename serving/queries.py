@@ -6,6 +6,7 @@ import base64
 import binascii
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from werkzeug.exceptions import HTTPException
 from serving.problems import from_validation
 from vitrine.contracts.search import SearchRequest
 from vitrine.errors import RequestError
+from vitrine.item_table.groups import GroupKind
 from vitrine.settings import Settings
 
 INPUTS = ("text", "image", "item_id", "embedding")
@@ -27,15 +29,36 @@ _FORM_FIELDS = {"catalog", "text", "item_id", "top_k", "filters", "dedupe"}
 _SPACES = "\t\n\r"
 
 
+@dataclass(frozen=True)
 class Query:
     """A checked request. Exactly one of `text`, `image`, `item_id` and `embedding` is not None.
 
     Attributes:
+        modality: the name of that one.
         image: bytes of a picture file, not decoded yet.
         embedding: (dimension,), float32, unit L2 norm; its dimension is not checked yet.
     """
 
-    def __init__(self, request: SearchRequest, *, image: bytes | None, settings: Settings) -> None:
+    modality: str
+    catalog_id: str | None
+    text: str | None
+    item_id: str | None
+    image: bytes | None
+    embedding: NDArray[np.float32] | None
+    top_k: int
+    filters: dict[str, Any] | None
+    dedupe: GroupKind | None
+
+    @classmethod
+    def of(cls, request: SearchRequest, *, image: bytes | None, settings: Settings) -> Query:
+        """Checks a request.
+
+        Args:
+            image: the picture file of a form.
+
+        Raises:
+            RequestError: it does not ask by exactly one of them, or a value is wrong.
+        """
         given = [name for name in INPUTS if getattr(request, name) is not None]
         if image is not None:
             given = [*given, "image"]
@@ -44,15 +67,17 @@ class Query:
             raise RequestError(f"expected exactly one of {', '.join(INPUTS)}; found {found}")
         if request.top_k > settings.search_max_top_k:
             raise RequestError(f"top_k: expected 1 to {settings.search_max_top_k}, found {request.top_k}")
-        self.modality = given[0]
-        self.catalog_id = _plain("catalog", request.catalog)
-        self.text = _words(request.text)
-        self.item_id = _plain("item_id", request.item_id)
-        self.image = image if image is not None else _picture(request.image)
-        self.embedding = _unit_vector(request.embedding)
-        self.top_k = request.top_k
-        self.filters = request.filters or None
-        self.dedupe = request.dedupe
+        return cls(
+            modality=given[0],
+            catalog_id=_plain("catalog", request.catalog),
+            text=_words(request.text),
+            item_id=_plain("item_id", request.item_id),
+            image=image if image is not None else _picture(request.image),
+            embedding=_unit_vector(request.embedding),
+            top_k=request.top_k,
+            filters=request.filters or None,
+            dedupe=request.dedupe,
+        )
 
 
 def read_query(request: Request, settings: Settings) -> Query:
@@ -163,14 +188,14 @@ def _parsed(body: bytes, *, image: bytes | None, settings: Settings) -> Query:
         request = SearchRequest.model_validate_json(body)
     except ValidationError as error:
         raise from_validation(error) from error
-    query = Query(request, image=image, settings=settings)
+    query = Query.of(request, image=image, settings=settings)
     _check_size(query.image, settings)
     return query
 
 
 def _validated(values: dict[str, Any], *, image: bytes | None, settings: Settings) -> Query:
     try:
-        return Query(SearchRequest.model_validate(values), image=image, settings=settings)
+        return Query.of(SearchRequest.model_validate(values), image=image, settings=settings)
     except ValidationError as error:
         raise from_validation(error) from error
 

@@ -95,9 +95,9 @@ def spread_items(serving: ServingRelease, *, limit: int) -> dict[str, Any]:
 
 def image_url(item: StoredItem, catalog_id: str) -> str | None:
     """Returns where the item's picture is served: the URL changes with the picture, so it may be cached for ever."""
-    if item.pack_id is None or item.image_sha256 is None:
+    if item.picture is None:
         return None
-    return f"{item_path(item.item_id, 'image')}catalog={catalog_id}&v={item.image_sha256[:16]}"
+    return f"{item_path(item.item_id, 'image')}catalog={catalog_id}&v={item.picture.sha256[:16]}"
 
 
 def _query_vector(query: Query, serving: ServingRelease, settings: Settings) -> tuple[NDArray[np.float32], int | None]:

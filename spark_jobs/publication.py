@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from spark_jobs.removals import check_removal
 from spark_jobs.validation.partition import APPROVED_SCOPE, approval_key
 from vitrine.catalogs import get_catalog
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.errors import ContractError, GateError, SpaceMixError, StaleHeadError
-from vitrine.head.reader import manifest_units, read_manifest
+from vitrine.head.reader import Unit, manifest_units, read_manifest
 from vitrine.items.policy import IngestPolicy
+from vitrine.ledger.attempts import EmbeddingBlocks
 from vitrine.settings import Settings
 
 
@@ -33,8 +34,7 @@ def publish_partition(
     where = f"catalog {catalog_id} {dt}: manifest {manifest_id}"
     if not fingerprints:
         raise ContractError(f"{where} cannot be published under no encoder; name the fingerprint that embeds it")
-    object_store, ledger = open_object_store(settings), open_ledger(settings)
-    try:
+    with open_connections(settings) as (object_store, ledger):
         manifest = read_manifest(object_store, catalog_id, dt, manifest_id)
         approval = ledger.attempts.committed(scope=APPROVED_SCOPE, key=approval_key(catalog_id, dt, manifest_id))
         if approval is None:
@@ -50,15 +50,7 @@ def publish_partition(
             )
         units = manifest_units(object_store, manifest)
         for fingerprint in fingerprints:
-            committed = ledger.blocks.committed(
-                catalog_id=catalog_id, fingerprint=fingerprint, source_ids={source_id for source_id, _ in units}
-            )
-            missing = sorted(units.keys() - committed.keys())
-            if missing:
-                raise ContractError(
-                    f"{where} has {len(missing)} of {len(units)} units without a block under {fingerprint}, first "
-                    f"{missing[0][0]} row group {missing[0][1]}; run `python -m spark_jobs embed` for it"
-                )
+            _check_covered(ledger.blocks, units, catalog_id=catalog_id, fingerprint=fingerprint, where=where)
         limit = IngestPolicy.of(catalog, settings).quality.max_removed_share
         judged_by = approval.result.get("head_sequence", -1)  # older approvals name none
         while True:
@@ -74,5 +66,17 @@ def publish_partition(
                 head = ledger.partitions.head(catalog_id)
                 check_removal(settings, object_store, ledger, manifest, head=head, limit=limit)
                 judged_by = head.head_sequence
-    finally:
-        ledger.close()
+
+
+def _check_covered(
+    blocks: EmbeddingBlocks, units: Collection[Unit], *, catalog_id: str, fingerprint: str, where: str
+) -> None:
+    committed = blocks.committed(
+        catalog_id=catalog_id, fingerprint=fingerprint, source_ids={source_id for source_id, _ in units}
+    )
+    missing = sorted(set(units) - committed.keys())
+    if missing:
+        raise ContractError(
+            f"{where} has {len(missing)} of {len(units)} units without a block under {fingerprint}, first "
+            f"{missing[0][0]} row group {missing[0][1]}; run `python -m spark_jobs embed` for it"
+        )

@@ -17,6 +17,7 @@ from vitrine.errors import GateError
 from vitrine.head.reader import HeadReader, read_manifest
 from vitrine.identity import attempt_id
 from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import Attempts
 from vitrine.ledger.partitions import Head
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -114,11 +115,11 @@ def removal_of(
 
 
 def say_removal_is_meant(
-    ledger: Ledger, *, catalog_id: str, dt: str, delivery_id: str, said_by: Mapping[str, str]
+    attempts: Attempts, *, catalog_id: str, dt: str, delivery_id: str, said_by: Mapping[str, str]
 ) -> None:
     """Notes that what a delivery removes is meant: for good, so that redoing the day asks nobody again."""
     key = _meant_key(catalog_id, dt, delivery_id)
-    ledger.attempts.commit(scope=_MEANT_SCOPE, key=key, attempt_id=attempt_id(), result=dict(said_by))
+    attempts.commit(scope=_MEANT_SCOPE, key=key, attempt_id=attempt_id(), result=dict(said_by))
 
 
 def _meant_key(catalog_id: str, dt: str, delivery_id: str) -> str:

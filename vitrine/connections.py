@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from vitrine.settings import Settings
@@ -27,12 +29,28 @@ def open_object_store(
     )
 
 
-def open_ledger(settings: Settings) -> Ledger:
-    """Returns the ledger of `settings`, which writes its journal to the object store; no connection is made yet.
+def open_ledger(settings: Settings, *, journal: ObjectStore | None = None) -> Ledger:
+    """Returns the ledger of `settings`; no connection is made yet, and whoever opens it closes it.
+
+    Args:
+        settings: of the platform.
+        journal: the object store that its transitions are copied to; None opens one.
 
     Raises:
         SettingsError: no database is configured.
     """
     from vitrine.ledger import Ledger  # SQLAlchemy is a third of what a Spark worker would import, and it opens none
 
-    return Ledger(settings.database_url.get_secret_value(), journal=open_object_store(settings))
+    return Ledger(settings.database_url.get_secret_value(), journal=journal or open_object_store(settings))
+
+
+@contextmanager
+def open_connections(settings: Settings) -> Iterator[tuple[ObjectStore, Ledger]]:
+    """Yields the object store and the ledger of `settings` for one call of an entry point, then closes the ledger.
+
+    Raises:
+        SettingsError: no database is configured.
+    """
+    object_store = open_object_store(settings)
+    with closing(open_ledger(settings, journal=object_store)) as ledger:
+        yield object_store, ledger

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from index_builder.builds.assembly import assemble_index
-from index_builder.builds.encoding import EncodeSummary, encode_parts, needs_encoding, needs_spark
-from index_builder.builds.plans import plan_build
+from index_builder.builds.assembly import assemble, assemble_index
+from index_builder.builds.encoding import EncodeSummary, encode_missing, encode_parts, needs_encoding, needs_spark
+from index_builder.builds.plans import plan_build, settle_plan
 from index_builder.builds.versions import find_index_version, read_recall
+from vitrine.connections import open_connections
 from vitrine.settings import Settings
 
 __all__ = [
@@ -48,6 +49,8 @@ def build_index_version(
         GateError: the index does not reach the recall target; the message names the best.
         ContractError: the head's rows or their vectors are not what the embedding set says.
     """
-    plan_id = plan_build(settings, catalog_id=catalog_id, embedding_set_id=embedding_set_id, retrain=retrain)
-    encode_parts(settings, catalog_id=catalog_id, plan_id=plan_id)
-    return assemble_index(settings, catalog_id=catalog_id, plan_id=plan_id, provenance=provenance)
+    with open_connections(settings) as (object_store, ledger):
+        opened = settings, object_store, ledger
+        plan_id = settle_plan(*opened, catalog_id=catalog_id, embedding_set_id=embedding_set_id, retrain=retrain)
+        encode_missing(*opened, catalog_id=catalog_id, plan_id=plan_id)
+        return assemble(*opened, catalog_id=catalog_id, plan_id=plan_id, provenance=provenance)

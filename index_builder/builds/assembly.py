@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from index_builder.builds.memory import record_peak, recorded_peaks, watched_memory
@@ -20,7 +19,7 @@ from index_builder.measuring.held_out import held_out_queries
 from index_builder.measuring.tuning import TunedSearch, TuningGoal, tune_search
 from index_builder.measuring.vectors import RowVectors
 from index_builder.planning.opened_memory import measure_opened_memory
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan
 from vitrine.contracts.releases import IndexVersion, RecallFigures
@@ -28,6 +27,7 @@ from vitrine.errors import ContractError
 from vitrine.files.scratch import scratch_folder
 from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.identity import attempt_id
+from vitrine.ledger import Ledger
 from vitrine.provenance import describe_run
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
@@ -53,14 +53,27 @@ def assemble_index(
         ContractError: the rows of the index are not those of the embedding set.
         ObjectMissingError: a part was not encoded.
     """
-    object_store = open_object_store(settings)
+    with open_connections(settings) as (object_store, ledger):
+        return assemble(settings, object_store, ledger, catalog_id=catalog_id, plan_id=plan_id, provenance=provenance)
+
+
+def assemble(
+    settings: Settings,
+    object_store: ObjectStore,
+    ledger: Ledger,
+    *,
+    catalog_id: str,
+    plan_id: str,
+    provenance: Mapping[str, str] | None = None,
+) -> str:
+    """Takes the step of `assemble_index` over connections that are open already."""
     plan = read_plan(object_store, catalog_id, plan_id)
     if find_index_version(object_store, catalog_id, plan.index_version) is not None:
         return plan.index_version
     attempt = attempt_id()
     # Graphs built by several threads differ in their bytes, so each attempt has shard keys of its own.
     shards = tuple(f"shard-{number:04d}-{attempt}" for number in range(len(plan.shards)))
-    with closing(open_ledger(settings)) as ledger, scratch_folder(settings, "build") as folder:
+    with scratch_folder(settings, "build") as folder:
         with watched_memory() as peak:
             rows = PlannedRows(object_store, plan, folder)
             vectors = RowVectors.write(folder / "vectors.npy", rows.halves(), dimension=plan.dimension)
@@ -69,9 +82,9 @@ def assemble_index(
             tuned = _checked(
                 settings, object_store, plan, [folder / shard for shard in shards], rows=rows, vectors=vectors
             )
-        record_peak(ledger, plan, step="assemble", peak=peak)
+        record_peak(ledger.checks, plan, step="assemble", peak=peak)
         files = _write_files(folder, plan, tuned, shards)
-        measured = _measured(plan, [folder / shard for shard in shards], tuned, recorded_peaks(ledger, plan))
+        measured = _measured(plan, [folder / shard for shard in shards], tuned, recorded_peaks(ledger.checks, plan))
         manifest = manifest.model_copy(
             update={
                 "search_parameters": tuned.search_parameters,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,8 +19,9 @@ from index_builder.builds.part_encoder import (
 )
 from index_builder.builds.plans import read_plan
 from index_builder.builds.versions import find_index_version
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections, open_object_store
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
+from vitrine.ledger import Ledger
 from vitrine.progress import progress
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -65,7 +65,14 @@ def encode_parts(settings: Settings, *, catalog_id: str, plan_id: str) -> Encode
     Raises:
         ContractError: the plan does not exist, or a block lacks the vector of a row.
     """
-    object_store = open_object_store(settings)
+    with open_connections(settings) as (object_store, ledger):
+        return encode_missing(settings, object_store, ledger, catalog_id=catalog_id, plan_id=plan_id)
+
+
+def encode_missing(
+    settings: Settings, object_store: ObjectStore, ledger: Ledger, *, catalog_id: str, plan_id: str
+) -> EncodeSummary:
+    """Takes the step of `encode_parts` over connections that are open already."""
     plan = read_plan(object_store, catalog_id, plan_id)
     missing = _missing(object_store, plan)
     if not missing:
@@ -74,9 +81,8 @@ def encode_parts(settings: Settings, *, catalog_id: str, plan_id: str) -> Encode
     if _is_many(settings, missing):
         summary, peak = _by_spark(settings, task, missing)
     else:
-        summary, peak = _in_process(settings, task, missing)
-    with closing(open_ledger(settings)) as ledger:
-        record_peak(ledger, plan, step="encode", peak=peak)
+        summary, peak = _in_process(settings, object_store, ledger, task, missing)
+    record_peak(ledger.checks, plan, step="encode", peak=peak)
     print(f"{catalog_id}: encoded {len(missing)} of {len(plan.parts)} parts, {summary.rows:,} rows", file=sys.stderr)
     return EncodeSummary(len(plan.parts), summary.encoded, summary.rows, summary.workers)
 
@@ -93,14 +99,14 @@ def _is_many(settings: Settings, parts: Sequence[PlannedPart]) -> bool:
 
 
 def _in_process(
-    settings: Settings, task: EncodeTask, parts: Sequence[PlannedPart]
+    settings: Settings, object_store: ObjectStore, ledger: Ledger, task: EncodeTask, parts: Sequence[PlannedPart]
 ) -> tuple[EncodeSummary, AnonymousPeak]:
     encoded = rows = 0
     with (
         watched_memory() as peak,
         progress(f"{task.plan.catalog_id}: encoding", total=sum(part.rows for part in parts)) as advance,
     ):
-        for part in encode_each(task, parts, threads=settings.index_threads):
+        for part in encode_each(task, object_store, ledger, parts, threads=settings.index_threads):
             encoded += 1
             rows += part.rows
             advance(part.rows)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from index_builder.planning.opened_memory import anonymous_bytes
 from vitrine.contracts.index_builds import IndexPlan
-from vitrine.ledger import Ledger
+from vitrine.ledger.replicas import Checks
 
 _CHECK_NAME = "index_build_peak_bytes"
 _EVERY_S = 0.05
@@ -50,9 +50,9 @@ def watched_memory() -> Iterator[AnonymousPeak]:
         peak.look()
 
 
-def record_peak(ledger: Ledger, plan: IndexPlan, *, step: str, peak: AnonymousPeak) -> None:
+def record_peak(checks: Checks, plan: IndexPlan, *, step: str, peak: AnonymousPeak) -> None:
     """Writes down the peak of one step of a build; each step can be a process of its own."""
-    ledger.checks.record(
+    checks.record(
         catalog_id=plan.catalog_id,
         check_name=_CHECK_NAME,
         subject_id=plan.plan_id,
@@ -62,7 +62,7 @@ def record_peak(ledger: Ledger, plan: IndexPlan, *, step: str, peak: AnonymousPe
     )
 
 
-def recorded_peaks(ledger: Ledger, plan: IndexPlan) -> list[int]:
+def recorded_peaks(checks: Checks, plan: IndexPlan) -> list[int]:
     """Returns the peaks of the steps of a build that are over, those of attempts that were repeated too."""
-    series = ledger.checks.series(catalog_id=plan.catalog_id, check_name=_CHECK_NAME)
+    series = checks.series(catalog_id=plan.catalog_id, check_name=_CHECK_NAME)
     return [int(entry["value"]) for entry in series if entry["subject_id"] == plan.plan_id and entry["value"]]

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,14 +15,15 @@ from index_builder.builds.memory import watched_memory
 from index_builder.builds.part_vectors import part_halves, unit_batches
 from index_builder.builds.parts import fetch_rows
 from index_builder.builds.quantizers import fetch_quantizer
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
 from vitrine.errors import ContractError
 from vitrine.files.scratch import scratch_folder
+from vitrine.ledger import Ledger
 from vitrine.processes.state import faiss_threads
 from vitrine.settings import Settings
-from vitrine.storage import keys
+from vitrine.storage import ObjectStore, keys
 
 PART_COLUMNS = "part_id string, rows bigint, name string, size_bytes bigint, sha256 string"
 SUMMARY_SCHEMA = "worker string, parts bigint, rows bigint, peak_bytes bigint"
@@ -48,7 +48,9 @@ class EncodeTask:
         return cls(absolute, plan.model_copy(update={"parts": ()}))
 
 
-def encode_each(task: EncodeTask, parts: Iterable[PlannedPart], *, threads: int) -> Iterator[PlannedPart]:
+def encode_each(
+    task: EncodeTask, object_store: ObjectStore, ledger: Ledger, parts: Iterable[PlannedPart], *, threads: int
+) -> Iterator[PlannedPart]:
     """Encodes parts one after the other and yields each when it is in the store.
 
     Memory holds the quantizer, a few blocks, and one batch of vectors with its codes.
@@ -56,14 +58,10 @@ def encode_each(task: EncodeTask, parts: Iterable[PlannedPart], *, threads: int)
     Raises:
         ContractError: a block lacks the vector of a row.
     """
-    plan, object_store = task.plan, open_object_store(task.settings)
+    plan = task.plan
     prefix = keys.index_prefix(plan.catalog_id, plan.index_version)
     quantizer_id = plan.quantizer.quantizer_id if plan.quantizer else ""
-    with (
-        scratch_folder(task.settings, "encode") as folder,
-        closing(open_ledger(task.settings)) as ledger,
-        faiss_threads(threads),
-    ):
+    with scratch_folder(task.settings, "encode") as folder, faiss_threads(threads):
         trained = fetch_quantizer(object_store, plan, folder / "quantizer")
         for planned in parts:
             part = fetch_rows(object_store, prefix, planned, folder)
@@ -81,8 +79,8 @@ def encode_each(task: EncodeTask, parts: Iterable[PlannedPart], *, threads: int)
 def encode_partition(task: EncodeTask, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Encodes the parts of one Spark partition and yields one row: what this task did."""
     parts = rows = 0
-    with watched_memory() as peak:
-        for planned in encode_each(task, _parts_of(batches), threads=1):
+    with open_connections(task.settings) as (object_store, ledger), watched_memory() as peak:
+        for planned in encode_each(task, object_store, ledger, _parts_of(batches), threads=1):
             parts += 1
             rows += planned.rows
     if parts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from index_builder.builds.versions import find_index_version, index_version_id
 from index_builder.measuring.tuning import TuningGoal, tuning_goal
 from index_builder.planning.choosing import choose_for
 from index_builder.recipes import Recipe
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.contracts.index_builds import IndexFigures, IndexPlan, PlannedPart, QuantizerChoice
 from vitrine.errors import ContractError, ObjectMissingError
@@ -49,7 +48,22 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
         ContractError: the head's rows or their vectors are not what the embedding set says.
         SettingsError: no recipe keeps to the settings.
     """
-    object_store = open_object_store(settings)
+    with open_connections(settings) as (object_store, ledger):
+        return settle_plan(
+            settings, object_store, ledger, catalog_id=catalog_id, embedding_set_id=embedding_set_id, retrain=retrain
+        )
+
+
+def settle_plan(
+    settings: Settings,
+    object_store: ObjectStore,
+    ledger: Ledger,
+    *,
+    catalog_id: str,
+    embedding_set_id: str,
+    retrain: bool = False,
+) -> str:
+    """Takes the step of `plan_build` over connections that are open already."""
     embedding_set = read_embedding_set(object_store, catalog_id, embedding_set_id)
     choice = choose_for(settings, items=embedding_set.items, dimension=embedding_set.dimension)
     draft = _Draft(
@@ -59,24 +73,23 @@ def plan_build(settings: Settings, *, catalog_id: str, embedding_set_id: str, re
         choice.predicted,
         shards=choice.shards,
     )
-    with closing(open_ledger(settings)) as ledger:
-        quantizers = Quantizers(settings, object_store, ledger, embedding_set, draft.recipe)
-        if not retrain:
-            known = [None, *(quantizer.quantizer_id for quantizer in quantizers.known())]
-            standing = _first_complete(object_store, catalog_id, [draft.version(under) for under in known])
-            if standing is not None:
-                return standing
-        with scratch_folder(settings, "plan") as folder, watched_memory() as peak:
-            parts = _write_parts(settings, object_store, embedding_set, folder)
-            chosen: QuantizerChoice | None = None
-            # What makes one part would be encoded whole with every change: there is nothing to take over.
-            if draft.recipe.merges and len(parts) > 1:
-                samples = _samples(settings, object_store, draft, parts, folder)
-                chosen = quantizers.choose(samples, folder=folder, retrain=retrain)
-            standing_parts = encoded_part_ids(object_store, catalog_id, chosen.quantizer_id) if chosen else set()
-            plan = draft.plan(parts, chosen, standing=sum(part.part_id in standing_parts for part in parts))
-            _put(object_store, ledger, plan, folder)
-        record_peak(ledger, plan, step="plan", peak=peak)
+    quantizers = Quantizers(settings, object_store, ledger.attempts, embedding_set, draft.recipe)
+    if not retrain:
+        known = [None, *(quantizer.quantizer_id for quantizer in quantizers.known())]
+        standing = _first_complete(object_store, catalog_id, [draft.version(under) for under in known])
+        if standing is not None:
+            return standing
+    with scratch_folder(settings, "plan") as folder, watched_memory() as peak:
+        parts = _write_parts(settings, object_store, embedding_set, folder)
+        chosen: QuantizerChoice | None = None
+        # What makes one part would be encoded whole with every change: there is nothing to take over.
+        if draft.recipe.merges and len(parts) > 1:
+            samples = _samples(settings, object_store, draft, parts, folder)
+            chosen = quantizers.choose(samples, folder=folder, retrain=retrain)
+        standing_parts = encoded_part_ids(object_store, catalog_id, chosen.quantizer_id) if chosen else set()
+        plan = draft.plan(parts, chosen, standing=sum(part.part_id in standing_parts for part in parts))
+        _put(object_store, ledger, plan, folder)
+    record_peak(ledger.checks, plan, step="plan", peak=peak)
     quantizer = f", {chosen.quantizer_id} ({'reused' if chosen.reused else 'trained'})" if chosen else ""
     if retrain and chosen is None:
         quantizer = ", built whole: no quantizer to retrain"

@@ -12,7 +12,7 @@ from vitrine.contracts.document import StoredFile
 from vitrine.contracts.index_builds import IndexPlan, Quantizer, QuantizerChoice, QuantizerFit
 from vitrine.errors import ContractError, ObjectMissingError
 from vitrine.identity import attempt_id, content_id
-from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import Attempts
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
@@ -28,11 +28,16 @@ class Quantizers:
     """
 
     def __init__(
-        self, settings: Settings, object_store: ObjectStore, ledger: Ledger, embedding_set: EmbeddingSet, recipe: Recipe
+        self,
+        settings: Settings,
+        object_store: ObjectStore,
+        attempts: Attempts,
+        embedding_set: EmbeddingSet,
+        recipe: Recipe,
     ) -> None:
         self._settings = settings
         self._object_store = object_store
-        self._ledger = ledger
+        self._attempts = attempts
         self._set = embedding_set
         self._recipe = recipe
         recipe_id = content_id("recipe", recipe.identity())
@@ -40,7 +45,7 @@ class Quantizers:
 
     def known(self) -> list[Quantizer]:
         """Returns all that were trained, that of the newest head first."""
-        found = self._ledger.attempts.committed_below(scope=_SCOPE, key_prefix=self._key_prefix)
+        found = self._attempts.committed_below(scope=_SCOPE, key_prefix=self._key_prefix)
         quantizers = [Quantizer.model_validate(attempt.result) for attempt in found.values()]
         return sorted(quantizers, key=lambda quantizer: (-quantizer.head_sequence, quantizer.quantizer_id))
 
@@ -72,7 +77,7 @@ class Quantizers:
         identity = [self._set.catalog_id, self._set.fingerprint, self._recipe.identity(), sample_digest]
         quantizer_id = content_id("quantizer", identity)
         key = f"{self._key_prefix}{quantizer_id}"
-        if (standing := self._ledger.attempts.committed(scope=_SCOPE, key=key)) is None:
+        if (standing := self._attempts.committed(scope=_SCOPE, key=key)) is None:
             attempt = attempt_id()
             trained = self._recipe.train(vectors, threads=self._settings.index_threads)
             sampled = len(vectors)
@@ -92,7 +97,7 @@ class Quantizers:
                 reasons=reasons,
                 files=self._put_files(quantizer_id, folder, attempt),
             )
-            standing = self._ledger.attempts.commit(
+            standing = self._attempts.commit(
                 scope=_SCOPE, key=key, attempt_id=attempt, result=quantizer.model_dump(mode="json")
             )
         quantizer = Quantizer.model_validate(standing.result)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from index_builder.measuring.vectors import RowVectors
 from vitrine.contracts.datasets import EmbeddingSet
+from vitrine.contracts.items import PackedImage
 from vitrine.encoder.publishing import is_published
 from vitrine.encoder.query_encoder import open_encoder
 from vitrine.head.reader import HeadReader, external_fingerprint
@@ -73,14 +74,7 @@ def held_out_queries(
     for start in range(0, min(count, len(sampled_rows)), _ENCODED_AT_ONCE):
         pictures = []
         for item in sampled_rows[start : min(start + _ENCODED_AT_ONCE, count)]:
-            data = read_picture(
-                object_store,
-                catalog_id=embedding_set.catalog_id,
-                pack_id=item["pack_id"],
-                offset=item["image_offset"],
-                size_bytes=item["image_size_bytes"],
-                sha256=item["image_sha256"],
-            )
+            data = read_picture(object_store, _packed(item), catalog_id=embedding_set.catalog_id)
             crop, brightness = draw_alteration(generator)
             pictures.append(alter_picture(data, crop=crop, brightness=brightness))
         embeddings.append(encoder.encode_images(pictures).embeddings)
@@ -102,6 +96,10 @@ def _item_rows(object_store: ObjectStore, embedding_set: EmbeddingSet, item_ids:
         if len(found) == len(item_ids):
             break
     return [found[item_id] for item_id in item_ids]
+
+
+def _packed(item: dict) -> PackedImage:
+    return PackedImage(item["image_sha256"], item["pack_id"], item["image_offset"], item["image_size_bytes"])
 
 
 def _without_own(embeddings: NDArray[np.float32]) -> HeldOutQueries:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,46 +12,57 @@ from numpy.typing import NDArray
 
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.identity import attempt_id, content_id
-from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import EmbeddingBlocks
 from vitrine.storage import ObjectStore, keys
 
 
-def write_block(
-    object_store: ObjectStore,
-    ledger: Ledger,
-    *,
-    catalog_id: str,
-    fingerprint: str,
-    source_id: str,
-    row_group: int,
-    engine: str,
-    precision: str,
-    embedding_keys: list[str],
-    embeddings: NDArray[np.float32],
-    norms: NDArray[np.float32],
-) -> EmbeddingBlock | None:
-    """Writes and commits the block of one unit; returns None, with nothing left behind, when another attempt was first.
+@dataclass(frozen=True)
+class UnitVectors:
+    """The vectors of one unit, and what computed them.
 
-    Args:
+    Attributes:
+        source_id, row_group: which unit.
+        engine, precision: of the encoder.
         embedding_keys: names of the vectors, n of them.
         embeddings: (n, dimension), unit L2 norm; stored as float16.
         norms: (n,), L2 norms before normalisation.
     """
-    attempt = attempt_id()
-    block_id = content_id("block", [catalog_id, source_id, row_group, fingerprint, engine, precision, attempt])
+
+    source_id: str
+    row_group: int
+    engine: str
+    precision: str
+    embedding_keys: list[str]
+    embeddings: NDArray[np.float32]
+    norms: NDArray[np.float32]
+
+
+def write_block(
+    object_store: ObjectStore, blocks: EmbeddingBlocks, vectors: UnitVectors, *, catalog_id: str, fingerprint: str
+) -> EmbeddingBlock | None:
+    """Writes and commits the block of one unit; returns None, with nothing left behind, when another attempt was first.
+
+    Args:
+        object_store, blocks: where the block goes, and where it is committed.
+        vectors: of the unit.
+        catalog_id, fingerprint: whose unit, under which encoder.
+    """
+    unit, made_by = [vectors.source_id, vectors.row_group], [vectors.engine, vectors.precision]
+    block_id = content_id("block", [catalog_id, *unit, fingerprint, *made_by, attempt_id()])
     block = EmbeddingBlock(
         block_id=block_id,
         key=keys.embedding_block(catalog_id, fingerprint, block_id),
-        source_id=source_id,
-        row_group=row_group,
-        rows=len(embedding_keys),
-        engine=engine,
-        precision=precision,
+        source_id=vectors.source_id,
+        row_group=vectors.row_group,
+        rows=len(vectors.embedding_keys),
+        engine=vectors.engine,
+        precision=vectors.precision,
     )
-    metadata = {"fingerprint": fingerprint, "engine": engine, "precision": precision}
-    object_store.put_bytes(block.key, block_bytes(embedding_keys, embeddings, norms, metadata=metadata))
+    metadata = {"fingerprint": fingerprint, "engine": vectors.engine, "precision": vectors.precision}
+    data = block_bytes(vectors.embedding_keys, vectors.embeddings, vectors.norms, metadata=metadata)
+    object_store.put_bytes(block.key, data)
     # An insert whose answer is lost raises: the object is then kept, since its row may stand in the ledger.
-    if ledger.blocks.commit(catalog_id=catalog_id, fingerprint=fingerprint, block=block):
+    if blocks.commit(catalog_id=catalog_id, fingerprint=fingerprint, block=block):
         return block
     object_store.delete(block.key)
     return None

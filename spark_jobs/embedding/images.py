@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spark_jobs.embedding.blocks import write_block
+from spark_jobs.embedding.blocks import UnitVectors, write_block
 from spark_jobs.embedding.units import EmbeddingUnit
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.encoder import Encoder
@@ -20,7 +20,7 @@ from vitrine.identity import sha256_hex
 from vitrine.images.decoding import ACCEPTED_WORK
 from vitrine.images.preprocessing import DEFAULT_MAX_PIXELS, Preprocessing
 from vitrine.items.row_errors import unforeseen_at
-from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import EmbeddingBlocks
 from vitrine.lookahead import ahead
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet
@@ -44,7 +44,7 @@ def embed_images(
     units: Iterable[EmbeddingUnit],
     *,
     object_store: ObjectStore,
-    ledger: Ledger,
+    blocks: EmbeddingBlocks,
     encoder: Encoder,
     catalog_id: str,
     batch_size: int,
@@ -60,11 +60,9 @@ def embed_images(
         ContractError: a pack does not hold what the manifest says, or a packed image cannot be decoded.
     """
 
-    def fetch(unit: EmbeddingUnit) -> PackedImages | None:
-        standing = ledger.blocks.committed(
-            catalog_id=catalog_id, fingerprint=encoder.fingerprint, source_ids=[unit.source_id]
-        )
-        return None if (unit.source_id, unit.row_group) in standing else read_unit(object_store, unit)
+    def fetch(unit: EmbeddingUnit) -> tuple[EmbeddingUnit, PackedImages | None]:
+        standing = blocks.committed(catalog_id=catalog_id, fingerprint=encoder.fingerprint, source_ids=[unit.source_id])
+        return unit, None if (unit.source_id, unit.row_group) in standing else read_unit(object_store, unit)
 
     def squares(batch: tuple[PackedImages, int]) -> NDArray[np.uint8]:
         images, row = batch
@@ -76,28 +74,25 @@ def embed_images(
                 yield unit, None
                 continue
             rows = ((images, row) for row in range(len(images.sha256s)))
-            decoded = (square for _, square in ahead(decoders, squares, rows, limit=BATCHES_AHEAD * batch_size))
+            decoded = ahead(decoders, squares, rows, limit=BATCHES_AHEAD * batch_size)
             with unforeseen_at(f"{unit.key}, row group {unit.row_group}"):
                 encoded = [
                     encoder.encode_pixels(encoder.preprocessing.normalise(np.stack(batch)))
                     for batch in _batches(decoded, batch_size)
                 ]
-            yield (
-                unit,
-                write_block(
-                    object_store,
-                    ledger,
-                    catalog_id=catalog_id,
-                    fingerprint=encoder.fingerprint,
-                    source_id=unit.source_id,
-                    row_group=unit.row_group,
-                    engine=encoder.engine,
-                    precision=encoder.precision,
-                    embedding_keys=images.sha256s,
-                    embeddings=np.concatenate([batch.embeddings for batch in encoded]),
-                    norms=np.concatenate([batch.norms for batch in encoded]),
-                ),
+            vectors = UnitVectors(
+                unit.source_id,
+                unit.row_group,
+                engine=encoder.engine,
+                precision=encoder.precision,
+                embedding_keys=images.sha256s,
+                embeddings=np.concatenate([batch.embeddings for batch in encoded]),
+                norms=np.concatenate([batch.norms for batch in encoded]),
             )
+            committed = write_block(
+                object_store, blocks, vectors, catalog_id=catalog_id, fingerprint=encoder.fingerprint
+            )
+            yield unit, committed
 
 
 def read_unit(object_store: ObjectStore, unit: EmbeddingUnit) -> PackedImages:

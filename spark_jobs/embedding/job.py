@@ -18,7 +18,7 @@ from spark_jobs.embedding.units import EmbeddingUnit, missing_units
 from spark_jobs.embedding.worker import SUMMARY_SCHEMA, EmbedTask, embed_partition, embed_units
 from spark_runtime.configuration import in_process_rows, local_threads
 from vitrine.catalogs import Catalog, get_catalog
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.errors import SettingsError, SpaceMixError
 from vitrine.head.reader import external_fingerprint
 from vitrine.settings import Settings
@@ -79,11 +79,12 @@ def run_embed_job(
     began = time.monotonic()
     catalog = get_catalog(settings.catalogs_file, catalog_id)
     _check_space(catalog, fingerprint)
-    object_store, ledger = open_object_store(settings), open_ledger(settings)
-    try:
+    with open_connections(settings) as (object_store, ledger):
         if manifests is None:
             manifests = ledger.partitions.head(catalog_id).manifests
-        units = missing_units(object_store, ledger, catalog=catalog, fingerprint=fingerprint, manifests=manifests)
+        units = missing_units(
+            object_store, ledger.blocks, catalog=catalog, fingerprint=fingerprint, manifests=manifests
+        )
         if not units:
             log.info("embed %s: every unit has a block under %s", catalog_id, fingerprint)
             return EmbedSummary(seconds=time.monotonic() - began)
@@ -94,8 +95,6 @@ def run_embed_job(
         with watched(ledger, catalog_id=catalog_id, fingerprint=fingerprint, units=len(units)):
             here = _are_few(settings, catalog, units)
             summary = _in_process(settings, task, units) if here else _by_spark(settings, task, units)
-    finally:
-        ledger.close()
     summary = replace(summary, seconds=time.monotonic() - began)
     log.info(
         "embed %s: %d blocks, %d images in %.1f s (%.1f images/s), %d worker processes, %d encoder loads",

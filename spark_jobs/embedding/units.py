@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vitrine.catalogs import Catalog
 from vitrine.head.reader import Unit, manifest_units, read_manifest
-from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import EmbeddingBlocks
 from vitrine.storage import ObjectStore, keys
 
 
@@ -18,7 +18,7 @@ class EmbeddingUnit:
     Attributes:
         source_id, row_group: as the rows of the manifest name it.
         key: the Parquet object to read.
-        rows: of the manifests that were looked at, about as many as it has vectors; 0 where nobody counted.
+        rows: of a part that holds vectors, about as many as those; 0 of a row group of a pack.
     """
 
     source_id: str
@@ -29,7 +29,7 @@ class EmbeddingUnit:
 
 def missing_units(
     object_store: ObjectStore,
-    ledger: Ledger,
+    blocks: EmbeddingBlocks,
     *,
     catalog: Catalog,
     fingerprint: str,
@@ -43,13 +43,16 @@ def missing_units(
     named: dict[Unit, EmbeddingUnit] = {}
     for dt in sorted(manifests):
         manifest = read_manifest(object_store, catalog.catalog_id, dt, manifests[dt])
-        for unit, found in manifest_units(object_store, manifest).items():
-            own = found.part_key if catalog.space == "vectors" else keys.image_pack(catalog.catalog_id, unit[0])
-            before = named.get(unit, EmbeddingUnit(*unit, key=own))
-            named[unit] = replace(before, rows=before.rows + found.rows)
+        for unit, part in manifest_units(object_store, manifest).items():
+            if unit in named:
+                continue
+            if catalog.space == "vectors":
+                named[unit] = EmbeddingUnit(*unit, key=part.key, rows=part.rows)
+            else:
+                named[unit] = EmbeddingUnit(*unit, key=keys.image_pack(catalog.catalog_id, unit[0]))
     if not named:
         return []
-    committed = ledger.blocks.committed(
+    committed = blocks.committed(
         catalog_id=catalog.catalog_id, fingerprint=fingerprint, source_ids={source_id for source_id, _ in named}
     )
     return [named[unit] for unit in sorted(named) if unit not in committed]

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from spark_jobs.embedding.blocks import write_block
+from spark_jobs.embedding.blocks import UnitVectors, write_block
 from spark_jobs.embedding.units import EmbeddingUnit
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.errors import ContractError, SpaceMixError
-from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import EmbeddingBlocks
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import open_parquet
 
@@ -21,7 +21,7 @@ def embed_vectors(
     units: Iterable[EmbeddingUnit],
     *,
     object_store: ObjectStore,
-    ledger: Ledger,
+    blocks: EmbeddingBlocks,
     catalog_id: str,
     fingerprint: str,
     dimension: int,
@@ -33,31 +33,25 @@ def embed_vectors(
         ContractError: a part does not hold the unit, or a vector that was accepted is zero or not finite.
     """
     for unit in units:
-        standing = ledger.blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint, source_ids=[unit.source_id])
+        standing = blocks.committed(catalog_id=catalog_id, fingerprint=fingerprint, source_ids=[unit.source_id])
         if (unit.source_id, unit.row_group) in standing:
             yield unit, None
             continue
-        vectors = _read_vectors(object_store, unit, dimension=dimension)
-        matrix = np.stack(list(vectors.values()))  # (n, dimension)
+        found = _read_vectors(object_store, unit, dimension=dimension)
+        matrix = np.stack(list(found.values()))  # (n, dimension)
         norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
         if not (np.isfinite(norms) & (norms > 0)).all():
             raise ContractError(f"{unit.key}: an accepted vector is zero or not finite; profile the delivery again")
-        yield (
-            unit,
-            write_block(
-                object_store,
-                ledger,
-                catalog_id=catalog_id,
-                fingerprint=fingerprint,
-                source_id=unit.source_id,
-                row_group=unit.row_group,
-                engine=ENGINE,
-                precision=PRECISION,
-                embedding_keys=list(vectors),
-                embeddings=(matrix / norms[:, None]).astype(np.float32),
-                norms=norms.astype(np.float32),
-            ),
+        vectors = UnitVectors(
+            unit.source_id,
+            unit.row_group,
+            engine=ENGINE,
+            precision=PRECISION,
+            embedding_keys=list(found),
+            embeddings=(matrix / norms[:, None]).astype(np.float32),
+            norms=norms.astype(np.float32),
         )
+        yield unit, write_block(object_store, blocks, vectors, catalog_id=catalog_id, fingerprint=fingerprint)
 
 
 def _read_vectors(object_store: ObjectStore, unit: EmbeddingUnit, *, dimension: int) -> dict[str, np.ndarray]:

@@ -20,12 +20,13 @@ from spark_jobs.embedding.images import embed_images
 from spark_jobs.embedding.units import EmbeddingUnit
 from spark_jobs.embedding.vectors import embed_vectors
 from vitrine.catalogs import Catalog
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.encoder import Encoder, fetch_encoder, load_encoder
 from vitrine.errors import SettingsError
 from vitrine.images.preprocessing import DEFAULT_MAX_PIXELS
 from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
 
 SUMMARY_SCHEMA = "worker string, units bigint, blocks bigint, images bigint, encoder_loads bigint, seconds double"
 
@@ -76,7 +77,9 @@ def embed_units(task: EmbedTask, units: Iterator[EmbeddingUnit], *, slot: int = 
     }
 
 
-def worker_encoder(settings: Settings, fingerprint: str, *, device: str, slot: int = 0) -> Encoder:
+def worker_encoder(
+    settings: Settings, object_store: ObjectStore, fingerprint: str, *, device: str, slot: int = 0
+) -> Encoder:
     """Returns the process's encoder of a slot; the first call fetches and loads it.
 
     Raises:
@@ -104,7 +107,7 @@ def worker_encoder(settings: Settings, fingerprint: str, *, device: str, slot: i
                     "VITRINE_STATE_DIR to a folder that every Spark executor may write"
                 ) from error
             _loaded[wanted] = load_encoder(
-                fetch_encoder(fingerprint, open_object_store(settings), cache),
+                fetch_encoder(fingerprint, object_store, cache),
                 engine=settings.inference_engine,
                 device=device,
                 precision=settings.inference_precision,
@@ -120,13 +123,12 @@ def _embed(
     task: EmbedTask, units: Iterator[EmbeddingUnit], slot: int
 ) -> Iterator[tuple[EmbeddingUnit, EmbeddingBlock | None]]:
     settings, catalog = task.settings, task.catalog
-    object_store, ledger = open_object_store(settings), open_ledger(settings)
-    try:
+    with open_connections(settings) as (object_store, ledger):
         if catalog.space == "vectors" and catalog.dimension is not None:
             yield from embed_vectors(
                 units,
                 object_store=object_store,
-                ledger=ledger,
+                blocks=ledger.blocks,
                 catalog_id=catalog.catalog_id,
                 fingerprint=task.fingerprint,
                 dimension=catalog.dimension,
@@ -135,15 +137,13 @@ def _embed(
             yield from embed_images(
                 units,
                 object_store=object_store,
-                ledger=ledger,
-                encoder=worker_encoder(settings, task.fingerprint, device=_device(settings), slot=slot),
+                blocks=ledger.blocks,
+                encoder=worker_encoder(settings, object_store, task.fingerprint, device=_device(settings), slot=slot),
                 catalog_id=catalog.catalog_id,
                 batch_size=settings.embed_batch_size,
                 threads=settings.fetch_threads,
                 max_pixels=max(DEFAULT_MAX_PIXELS, settings.image_max_pixels),
             )
-    finally:
-        ledger.close()
 
 
 def _device(settings: Settings) -> str:

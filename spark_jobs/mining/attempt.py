@@ -19,7 +19,6 @@ from spark_jobs.mining.samples.splitting import with_splits
 from spark_jobs.mining.samples.vector_shards import write_shards
 from spark_runtime.session import spark_session
 from spark_runtime.stage_progress import shown_stages
-from vitrine.connections import open_object_store
 from vitrine.contracts.training_sets import (
     MiningPlan,
     NegativeSource,
@@ -33,7 +32,7 @@ from vitrine.errors import ContractError
 from vitrine.head.embedding_sets import read_embedding_set
 from vitrine.head.reader import read_manifest
 from vitrine.settings import Settings
-from vitrine.storage import keys
+from vitrine.storage import ObjectStore, keys
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,7 +40,9 @@ if TYPE_CHECKING:
 _SPARE_NEIGHBOURS = 8  # beyond twice those that are wanted: neighbours are often positives
 
 
-def mine(settings: Settings, plan: MiningPlan, *, attempt_id: str, scratch: str) -> TrainingSet:
+def mine(
+    settings: Settings, object_store: ObjectStore, plan: MiningPlan, *, attempt_id: str, scratch: str
+) -> TrainingSet:
     """Writes the parts of one attempt and returns the training set that they make; nothing is committed.
 
     Raises:
@@ -49,16 +50,23 @@ def mine(settings: Settings, plan: MiningPlan, *, attempt_id: str, scratch: str)
     """
     label = f"mine {plan.catalog_id}"
     with spark_session(settings, name=label) as spark, shown_stages(spark, label=label):
-        return _Attempt(spark, settings, plan, attempt_id, scratch).run()
+        return _Attempt(spark, settings, object_store, plan, attempt_id=attempt_id, scratch=scratch).run()
 
 
 class _Attempt:
     def __init__(
-        self, spark: SparkSession, settings: Settings, plan: MiningPlan, attempt_id: str, scratch: str
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        object_store: ObjectStore,
+        plan: MiningPlan,
+        *,
+        attempt_id: str,
+        scratch: str,
     ) -> None:
         self._spark, self._settings, self._plan = spark, settings, plan
         self._attempt_id, self._scratch = attempt_id, scratch
-        self._store = open_object_store(settings)
+        self._store = object_store
         self._prefix = keys.training_set_prefix(plan.catalog_id, plan.training_set_id)
         self._tasks = settings.spark_partitions
 

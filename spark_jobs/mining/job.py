@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping
 
 from spark_jobs.mining.attempt import mine
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.training_sets import MiningPlan, TrainingSet
 from vitrine.identity import attempt_id
+from vitrine.ledger.attempts import Attempts
 from vitrine.provenance import describe_run, put_provenance
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
@@ -32,35 +33,16 @@ def run_mine_job(settings: Settings, plan: MiningPlan, *, provenance: Mapping[st
     """
     began = time.monotonic()
     training_set_id = plan.training_set_id
-    object_store = open_object_store(settings)
     prefix = keys.training_set_prefix(plan.catalog_id, training_set_id)
     key = f"{prefix}/training_set.json"
-    if object_store.exists(key):
-        log.info("mine %s: training set %s is there", plan.catalog_id, training_set_id)
-        return TrainingSet.from_bytes(object_store.get_bytes(key))
-    ledger = open_ledger(settings)
-    try:
-        work = f"{plan.catalog_id}/{training_set_id}"
-        standing = ledger.attempts.committed(scope=SCOPE, key=work)
-        if standing is None:
-            attempt = attempt_id()
-            scratch = f"{prefix}/scratch/{attempt}"
-            try:
-                mined = mine(settings, plan, attempt_id=attempt, scratch=scratch)
-            finally:
-                _sweep(object_store, scratch)
-            standing = ledger.attempts.commit(
-                scope=SCOPE, key=work, attempt_id=attempt, result=mined.model_dump(mode="json")
-            )
-            if standing.attempt_id != attempt:
-                for part in (*mined.samples, *mined.pairs, *mined.negatives):
-                    object_store.delete(part.key)
+    with open_connections(settings) as (object_store, ledger):
+        if object_store.exists(key):
+            log.info("mine %s: training set %s is there", plan.catalog_id, training_set_id)
+            return TrainingSet.from_bytes(object_store.get_bytes(key))
+        training_set = _committed(settings, object_store, ledger.attempts, plan, prefix=prefix)
         made = describe_run(provenance, packages=("pyspark", "pyarrow", "numpy"))
         put_provenance(object_store, ledger, prefix, made)
-    finally:
-        ledger.close()
-    training_set = TrainingSet.model_validate(standing.result)
-    object_store.put_bytes(key, training_set.to_bytes())
+        object_store.put_bytes(key, training_set.to_bytes())
     log.info(
         "mine %s: training set %s, samples %s, pairs %s, negatives %s, %.1f s",
         plan.catalog_id,
@@ -71,6 +53,26 @@ def run_mine_job(settings: Settings, plan: MiningPlan, *, provenance: Mapping[st
         time.monotonic() - began,
     )
     return training_set
+
+
+def _committed(
+    settings: Settings, object_store: ObjectStore, attempts: Attempts, plan: MiningPlan, *, prefix: str
+) -> TrainingSet:
+    """Returns the training set that an attempt has committed, this one or another; mines it where there is none."""
+    work = f"{plan.catalog_id}/{plan.training_set_id}"
+    standing = attempts.committed(scope=SCOPE, key=work)
+    if standing is None:
+        attempt = attempt_id()
+        scratch = f"{prefix}/scratch/{attempt}"
+        try:
+            mined = mine(settings, object_store, plan, attempt_id=attempt, scratch=scratch)
+        finally:
+            _sweep(object_store, scratch)
+        standing = attempts.commit(scope=SCOPE, key=work, attempt_id=attempt, result=mined.model_dump(mode="json"))
+        if standing.attempt_id != attempt:
+            for part in (*mined.samples, *mined.pairs, *mined.negatives):
+                object_store.delete(part.key)
+    return TrainingSet.model_validate(standing.result)
 
 
 def _sweep(object_store: ObjectStore, prefix: str) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from spark_jobs.mining.relations.grades import store_grades
 from vitrine.catalogs import get_catalog
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections, open_object_store
 from vitrine.contracts.training_sets import MiningParameters, MiningPlan, training_window
 from vitrine.errors import ContractError, SettingsError
 from vitrine.event_log import event_parts
 from vitrine.head.embedding_sets import read_embedding_set
+from vitrine.ledger import Ledger
 from vitrine.partitions import parse_partition_key
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
@@ -47,44 +48,35 @@ def plan_training_set(
     """
     parameters = parameters or MiningParameters()
     _refuse_idle(parameters, embedding_set_id)
-    object_store = open_object_store(settings)
     if get_catalog(settings.catalogs_file, catalog_id).space != "encoder":
         raise ContractError(
             f"catalog {catalog_id} brings its own vectors, so no encoder learns from it; mine a catalog with images"
         )
-    manifests = _manifests(settings, object_store, catalog_id, embedding_set_id)
-    as_of = parse_partition_key(as_of) if as_of else max(manifests, default="")
-    counted = {dt: manifest_id for dt, manifest_id in manifests.items() if dt <= as_of}
-    if not counted:
-        raise ContractError(
-            f"catalog {catalog_id}: expected a partition up to {as_of or 'today'}, found "
-            f"{sorted(manifests) or 'none'}; ingest one, or choose a later --as-of"
+    with open_connections(settings) as (object_store, ledger):
+        manifests = _manifests(object_store, ledger, catalog_id, embedding_set_id)
+        as_of = parse_partition_key(as_of) if as_of else max(manifests, default="")
+        counted = {dt: manifest_id for dt, manifest_id in manifests.items() if dt <= as_of}
+        if not counted:
+            raise ContractError(
+                f"catalog {catalog_id}: expected a partition up to {as_of or 'today'}, found "
+                f"{sorted(manifests) or 'none'}; ingest one, or choose a later --as-of"
+            )
+        days = _event_days(catalog_id, as_of, events_from=events_from, events_until=events_until)
+        grades_key, grades_sha256 = store_grades(object_store, catalog_id, grades) if grades else (None, None)
+        plan = MiningPlan(
+            catalog_id=catalog_id,
+            as_of=as_of,
+            window=training_window(**days, as_of=as_of, parameters=parameters),
+            parameters=parameters,
+            manifests=counted,
+            event_parts=tuple(event_parts(object_store, catalog_id=catalog_id, **days)),
+            embedding_set_id=embedding_set_id,
+            grades_key=grades_key,
+            grades_sha256=grades_sha256,
         )
-    events_until = parse_partition_key(events_until or as_of)
-    first_day = datetime.date.fromisoformat(events_until) - datetime.timedelta(days=EVENT_DAYS - 1)
-    events_from = parse_partition_key(events_from or first_day.isoformat())
-    if not events_from <= events_until <= as_of:
-        raise ContractError(
-            f"catalog {catalog_id}: expected events_from <= events_until <= as_of, found {events_from}, {events_until} "
-            f"and {as_of}; what came after the as-of day must not be learned from"
-        )
-    grades_key, grades_sha256 = store_grades(object_store, catalog_id, grades) if grades else (None, None)
-    plan = MiningPlan(
-        catalog_id=catalog_id,
-        as_of=as_of,
-        window=training_window(events_from=events_from, events_until=events_until, as_of=as_of, parameters=parameters),
-        parameters=parameters,
-        manifests=counted,
-        event_parts=tuple(
-            event_parts(object_store, catalog_id=catalog_id, events_from=events_from, events_until=events_until)
-        ),
-        embedding_set_id=embedding_set_id,
-        grades_key=grades_key,
-        grades_sha256=grades_sha256,
-    )
-    key = _plan_key(catalog_id, plan.training_set_id)
-    if not object_store.exists(key):
-        object_store.put_bytes(key, plan.to_bytes())
+        key = _plan_key(catalog_id, plan.training_set_id)
+        if not object_store.exists(key):
+            object_store.put_bytes(key, plan.to_bytes())
     return plan
 
 
@@ -119,15 +111,24 @@ _OF_NEIGHBOURS = ("neighbour_negatives", "neighbour_max_anchors", "neighbour_max
 
 
 def _manifests(
-    settings: Settings, object_store: ObjectStore, catalog_id: str, embedding_set_id: str | None
+    object_store: ObjectStore, ledger: Ledger, catalog_id: str, embedding_set_id: str | None
 ) -> dict[str, str]:
     if embedding_set_id is not None:
         return read_embedding_set(object_store, catalog_id, embedding_set_id).manifests
-    ledger = open_ledger(settings)
-    try:
-        return ledger.partitions.head(catalog_id).manifests
-    finally:
-        ledger.close()
+    return ledger.partitions.head(catalog_id).manifests
+
+
+def _event_days(catalog_id: str, as_of: str, *, events_from: str | None, events_until: str | None) -> dict[str, str]:
+    """Returns the first and the last day of the event log, by the names under which they are handed on."""
+    last = parse_partition_key(events_until or as_of)
+    default = datetime.date.fromisoformat(last) - datetime.timedelta(days=EVENT_DAYS - 1)
+    first = parse_partition_key(events_from or default.isoformat())
+    if not first <= last <= as_of:
+        raise ContractError(
+            f"catalog {catalog_id}: expected events_from <= events_until <= as_of, found {first}, {last} "
+            f"and {as_of}; what came after the as-of day must not be learned from"
+        )
+    return {"events_from": first, "events_until": last}
 
 
 def _plan_key(catalog_id: str, training_set_id: str) -> str:

@@ -27,7 +27,7 @@ from spark_runtime.configuration import in_process_rows, is_local, local_threads
 from spark_runtime.session import spark_session
 from spark_runtime.stage_progress import shown_stages
 from vitrine.catalogs import get_catalog
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.datasets import Delivery
 from vitrine.errors import ContractError, StorageError
 from vitrine.files.scratch import scratch_folder
@@ -75,8 +75,7 @@ def run_profile_job(settings: Settings, *, catalog_id: str, dt: str, delivery_id
     catalog = get_catalog(settings.catalogs_file, catalog_id)
     policy = IngestPolicy.of(catalog, settings)
     key = profile_key(catalog_id, delivery_id, policy)
-    store, ledger = open_object_store(settings), open_ledger(settings)
-    try:
+    with open_connections(settings) as (store, ledger):
         committed = ledger.attempts.committed(scope=SCOPE, key=key)
         reused = committed is not None
         if committed is None:
@@ -84,8 +83,6 @@ def run_profile_job(settings: Settings, *, catalog_id: str, dt: str, delivery_id
             attempt = attempt_id()
             result = _profile(settings, store, ledger, delivery, policy=policy, attempt=attempt)
             committed = ledger.attempts.commit(scope=SCOPE, key=key, attempt_id=attempt, result=result)
-    finally:
-        ledger.close()
     profile = _summary(committed, reused=reused, seconds=time.monotonic() - began)
     log.info("profile %s %s: %s", catalog_id, dt, profile)
     return profile

@@ -13,7 +13,6 @@ import pyarrow as pa
 from spark_jobs.validation.frames import FRAME_DDL, frame_batches, frame_schema
 from spark_jobs.validation.gx import expectations_run, load_great_expectations
 from spark_jobs.validation.suite_pages import write_suite_pages
-from vitrine.connections import open_object_store
 from vitrine.contracts.datasets import PartFile
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -72,6 +71,7 @@ class SuiteRun:
 
 def run_suites(
     settings: Settings,
+    object_store: ObjectStore,
     *,
     parts: Sequence[PartFile],
     suites: Sequence[ExpectationSuite],
@@ -82,7 +82,6 @@ def run_suites(
     In pandas up to `settings.validation_pandas_rows`, in Spark above.
     """
     if sum(part.rows for part in parts) <= settings.validation_pandas_rows:
-        object_store = open_object_store(settings)
         batches = [batch for part in parts for batch in frame_batches(object_store, part.key)]
         frame = pa.Table.from_batches(batches, schema=frame_schema()).to_pandas()
         texts = [field.name for field in frame_schema() if field.type == pa.string()]
@@ -93,7 +92,7 @@ def run_suites(
     with spark_session(settings, name="validate") as spark:
         keys = spark.createDataFrame([(part.key,) for part in parts], "key string")
         tasks = min(len(parts), 4 * settings.spark_partitions)
-        read = partial(_read_parts, open_object_store(settings))
+        read = partial(_read_parts, object_store)
         frame = keys.repartition(tasks).mapInArrow(read, FRAME_DDL).persist()  # each expectation reads it again
         try:
             return _run(frame, engine="spark", suites=suites, docs_dir=docs_dir)

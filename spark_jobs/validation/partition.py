@@ -14,7 +14,7 @@ from spark_jobs.validation.expectations import run_suites
 from spark_jobs.validation.gate import GateCheck, disagreements, gate_checks, refuse_broken, refuse_disagreements
 from spark_jobs.validation.manifest_parts import SplitPart, SplitRows, split_candidates
 from vitrine.catalogs import Catalog, get_catalog
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.datasets import Delivery, Manifest, PartFile
 from vitrine.contracts.document import Provenance
 from vitrine.errors import ContractError
@@ -23,6 +23,7 @@ from vitrine.head.reader import manifest_key, read_manifest
 from vitrine.identity import attempt_id, content_id
 from vitrine.items.policy import IngestPolicy, profile_key
 from vitrine.ledger import Ledger
+from vitrine.ledger.attempts import Attempts
 from vitrine.provenance import describe_run, put_provenance
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
@@ -58,9 +59,8 @@ def validate_partition(
     """
     catalog = get_catalog(settings.catalogs_file, catalog_id)
     policy = IngestPolicy.of(catalog, settings)
-    object_store, ledger = open_object_store(settings), open_ledger(settings)
     where = f"catalog {catalog_id} {dt}"
-    try:
+    with open_connections(settings) as (object_store, ledger):
         done = ledger.attempts.committed(scope=_SCOPE, key=_validation_key(catalog_id, delivery_id, policy))
         if done is None:
             manifest, checks = _validate(
@@ -93,8 +93,6 @@ def validate_partition(
                 "head_sequence": head.head_sequence,
             }
             ledger.attempts.commit(scope=APPROVED_SCOPE, key=key, attempt_id=attempt_id(), result=result)
-    finally:
-        ledger.close()
     return manifest_id
 
 
@@ -112,7 +110,7 @@ def _validate(
     from spark_jobs.validation.suites import images_suite, items_suite
 
     catalog_id, where = catalog.catalog_id, f"catalog {catalog.catalog_id} {dt}"
-    candidates = _candidates(ledger, catalog_id=catalog_id, delivery_id=delivery_id, policy=policy)
+    candidates = _candidates(ledger.attempts, catalog_id=catalog_id, delivery_id=delivery_id, policy=policy)
     with scratch_folder(settings, "validate") as scratch:
         folder, docs_dir = scratch / "parts", scratch / "docs"
         folder.mkdir()
@@ -125,7 +123,7 @@ def _validate(
         )
         counts = dict(split.rejected_by_reason)
         suites = [items_suite(policy, rejected_by_reason=counts, rows=split.rows_in), images_suite(policy)]
-        run = run_suites(settings, parts=candidates, suites=suites, docs_dir=docs_dir)
+        run = run_suites(settings, object_store, parts=candidates, suites=suites, docs_dir=docs_dir)
         checks = gate_checks(run.outcomes)
         found = disagreements(run.outcomes, rejected_by_reason=counts, rows=split.rows_in)
         write_day_page(
@@ -164,9 +162,9 @@ def _validate(
     return manifest, checks
 
 
-def _candidates(ledger: Ledger, *, catalog_id: str, delivery_id: str, policy: IngestPolicy) -> list[PartFile]:
+def _candidates(attempts: Attempts, *, catalog_id: str, delivery_id: str, policy: IngestPolicy) -> list[PartFile]:
     key = profile_key(catalog_id, delivery_id, policy)
-    profile = ledger.attempts.committed(scope="profile", key=key)
+    profile = attempts.committed(scope="profile", key=key)
     if profile is None:
         raise ContractError(
             f"delivery {delivery_id} of catalog {catalog_id} has no profile under the present limits ({key}); run "

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from sqlalchemy import create_engine, text
 
 from deploy.local import supervisor
 from tests.platform_fixture import Platform
 from tests.waiting import is_gone, wait_for
 from vitrine.files.whole import replace_file
-from vitrine.processes.table import stat_fields
 
 _TASK = re.compile(r"^airflow worker -- [0-9a-f-]{36}$")
 
@@ -98,14 +98,7 @@ def _command(pid: int) -> str:
 
 
 def _above(pid: int) -> list[int]:
-    found = []
-    while (pid := _parent(pid)) > 1:
-        found.append(pid)
-    return found
-
-
-def _parent(pid: int) -> int:
     try:
-        return int(stat_fields(Path(f"/proc/{pid}/stat"))[1])
-    except OSError:
-        return 0
+        return [process.pid for process in psutil.Process(pid).parents()]
+    except psutil.NoSuchProcess:
+        return []

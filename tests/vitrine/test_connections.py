@@ -6,6 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from vitrine.connections import open_connections
+from vitrine.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = ("vitrine", "spark_jobs", "training", "index_builder", "monitoring", "serving", "plugins", "deploy")
 _FOR_LIFE = {"serving/replica.py"}  # the replica's threads use its ledger until the process ends
@@ -23,6 +28,16 @@ def test_every_ledger_that_is_opened_is_closed() -> None:
     ]
 
     assert left_open == []
+
+
+def test_an_entry_point_that_fails_leaves_no_connection_to_the_ledger(settings: Settings) -> None:
+    with pytest.raises(RuntimeError, match="cut short"), open_connections(settings) as (_, ledger):
+        pool = ledger.database.engine.pool
+        ledger.releases.all_live()
+        assert pool.checkedin() == 1  # type: ignore[attr-defined]
+        raise RuntimeError("cut short")
+
+    assert pool.checkedin() == 0  # type: ignore[attr-defined]
 
 
 def _left_open(tree: ast.AST) -> Iterator[int]:

@@ -53,7 +53,7 @@ WRITERS = {
     ("index_builder/builds/quantizers.py", "_finish"): COMMITTED,
     ("index_builder/builds/versions.py", "commit_index_version"): COMMITTED,
     ("index_builder/builds/plans.py", "_put"): CONTENT,
-    ("index_builder/builds/assembly.py", "assemble_index"): ATTEMPT,
+    ("index_builder/builds/assembly.py", "assemble"): ATTEMPT,
     ("index_builder/metadata/item_table_build.py", "build_item_table"): RACED,
     ("index_builder/coverage.py", "resolve_head"): CONTENT,
 }

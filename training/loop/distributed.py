@@ -23,6 +23,7 @@ from training.options import TrainingOptions
 from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
 from vitrine.files.scratch import swept_folder
+from vitrine.files.whole import replace_file
 from vitrine.processes.state import environment
 
 _LOOPBACK = "127.0.0.1"
@@ -121,9 +122,7 @@ def joined(options: TrainingOptions) -> Iterator[Place]:
 def _leave_word(words: Path, *, rank: int, error: BaseException) -> None:
     words.mkdir(parents=True, exist_ok=True)
     said = {"rank": rank, "error": type(error).__name__, "message": str(error), "own": isinstance(error, VitrineError)}
-    partial = words / f".rank-{rank}.part"
-    partial.write_text(json.dumps(said), encoding="utf-8")
-    partial.replace(words / f"rank-{rank}.json")
+    replace_file(words / f"rank-{rank}.json", json.dumps(said).encode(), durably=False)
 
 
 def _first_failure(words: Path, error: str) -> VitrineError:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import is_published, publish_encoder
 from vitrine.errors import EncoderError, RegistryError
+from vitrine.files.locks import locked
 from vitrine.files.scratch import scratch_folder
 from vitrine.processes.state import environment, environment_defaults, temporary_files_in
 from vitrine.releases.encoder_history import live_encoders
@@ -294,11 +294,6 @@ def registry_client(settings: Settings) -> Iterator[Any]:
             raise RegistryError(f"MLflow at {uri} failed: {error}; is it running (make status)?") from error
 
 
-@contextmanager
-def registration_lock(settings: Settings) -> Iterator[None]:
+def registration_lock(settings: Settings) -> AbstractContextManager[None]:
     """One registration at a time on this machine."""
-    path = settings.state_dir / "register.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    return locked(settings.state_dir / "register.lock")

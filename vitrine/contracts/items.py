@@ -5,6 +5,7 @@ pyarrow is imported inside the functions, so that DAG files can import this modu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,16 @@ def candidate_schema() -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([*item_fields(), *profile_fields(), *location_fields(), *verdict_fields()])
+
+
+@dataclass(frozen=True)
+class PackedImage:
+    """Where the bytes of an accepted image lie: `size_bytes` of a pack from `offset` on, and their SHA-256."""
+
+    sha256: str
+    pack_id: str
+    offset: int
+    size_bytes: int
 
 
 def manifest_items_schema() -> pa.Schema:

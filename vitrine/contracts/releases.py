@@ -8,6 +8,7 @@ from pydantic import Field
 
 from vitrine.contracts.document import Document, FileName, StoredFile
 from vitrine.contracts.index_builds import IndexFigures, QuantizerChoice
+from vitrine.contracts.items import PackedImage
 
 
 class RecallFigures(Document):
@@ -84,6 +85,19 @@ class GoldenQuery(Document):
     crop: tuple[float, float, float, float] | None = None  # left, top, right, bottom as shares of the picture
     brightness: float = 1.0
     expected_item_ids: tuple[str, ...]
+
+    @property
+    def image(self) -> PackedImage | None:
+        """Where the picture lies that is altered and asked; None of a text."""
+        sha256, pack_id, offset, size_bytes = (
+            self.image_sha256,
+            self.pack_id,
+            self.image_offset,
+            self.image_size_bytes,
+        )
+        if sha256 is None or pack_id is None or offset is None or size_bytes is None:
+            return None
+        return PackedImage(sha256, pack_id, offset, size_bytes)
 
 
 class GoldenSet(Document):

@@ -7,13 +7,11 @@ also removes what it omits. A row that was rejected changes nothing: the item st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vitrine.contracts.datasets import Manifest, PartFile
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.errors import ContractError
-from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_file import open_parquet
 
@@ -53,47 +51,17 @@ def read_manifest(object_store: ObjectStore, catalog_id: str, dt: str, manifest_
     return manifest
 
 
-def head_rows(
-    object_store: ObjectStore, manifests: Mapping[str, str], catalog_id: str, columns: Sequence[str]
-) -> pa.Table:
-    """Returns the head's rows, sorted by item_id.
-
-    Args:
-        object_store: where the manifests are.
-        manifests: day to manifest_id, as `ledger.partitions.head(catalog_id).manifests`.
-        catalog_id: whose they are.
-        columns: of `vitrine.contracts.items.manifest_items_schema`.
-    """
+def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, PartFile]:
+    """Returns the distinct units of embedding that a manifest's rows name, each with the first part that names it."""
     import pyarrow as pa
 
-    wanted = list(columns) if "item_id" in columns else [*columns, "item_id"]
-    reader = HeadReader(object_store, catalog_id=catalog_id, manifests=manifests)
-    schema = pa.schema(_fields(wanted))
-    table = pa.Table.from_batches(reader.batches(wanted), schema=schema).sort_by("item_id")
-    return table.select(list(columns)).combine_chunks()
-
-
-@dataclass(frozen=True)
-class NamedUnit:
-    """A unit of embedding as the rows of a manifest name it: a part that names it, and how many rows do."""
-
-    part_key: str
-    rows: int
-
-
-def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, NamedUnit]:
-    """Returns the distinct units of embedding that a manifest's rows name."""
-    import pyarrow as pa
-
-    units: dict[Unit, NamedUnit] = {}
+    units: dict[Unit, PartFile] = {}
     for part in manifest.parts:
         for batch in _part_batches(object_store, part, ["source_id", "row_group"]):
             table = pa.Table.from_batches([batch]).group_by(["source_id", "row_group"], use_threads=False)
-            for row in table.aggregate([([], "count_all")]).to_pylist():
+            for row in table.aggregate([]).to_pylist():
                 if row["source_id"] is not None:  # deleted rows have none
-                    unit = row["source_id"], row["row_group"]
-                    before = units.get(unit, NamedUnit(part.key, 0))
-                    units[unit] = NamedUnit(before.part_key, before.rows + row["count_all"])
+                    units.setdefault((row["source_id"], row["row_group"]), part)
     return units
 
 
@@ -134,12 +102,6 @@ class HeadReader:
         self._only = only
         self._catalog_id = catalog_id
         self._manifests = dict(manifests)
-
-    @classmethod
-    def current(cls, ledger: Ledger, object_store: ObjectStore, catalog_id: str) -> HeadReader:
-        """Reads the head that the ledger names now."""
-        head = ledger.partitions.head(catalog_id)
-        return cls(object_store, catalog_id=catalog_id, manifests=head.manifests)
 
     def batches(self, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yields the head's rows with the chosen columns, in the order given.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from vitrine.contracts.items import PackedImage
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import sha256_hex
 from vitrine.images.decoding import ACCEPTED_WORK, decode_image
@@ -44,20 +45,18 @@ def alter_picture(data: bytes, *, crop: Crop | None, brightness: float) -> Image
     return picture if brightness == 1.0 else ImageEnhance.Brightness(picture).enhance(brightness)
 
 
-def read_picture(
-    object_store: ObjectStore, *, catalog_id: str, pack_id: str, offset: int, size_bytes: int, sha256: str
-) -> bytes:
+def read_picture(object_store: ObjectStore, image: PackedImage, *, catalog_id: str) -> bytes:
     """Reads one accepted image out of its pack, by one range request.
 
     Raises:
         ObjectMissingError: the pack is gone.
         ObjectCorruptError: the bytes differ from what was accepted.
     """
-    key = keys.image_pack(catalog_id, pack_id)
-    data = object_store.get_bytes(key, start=offset, length=size_bytes)
-    if (found := sha256_hex(data)) != sha256:
+    key = keys.image_pack(catalog_id, image.pack_id)
+    data = object_store.get_bytes(key, start=image.offset, length=image.size_bytes)
+    if (found := sha256_hex(data)) != image.sha256:
         raise ObjectCorruptError(
-            f"s3://{object_store.bucket}/{key} at {offset}: expected an image of sha256 {sha256}, found {found}; "
-            "the pack was changed after it was written"
+            f"s3://{object_store.bucket}/{key} at {image.offset}: expected an image of sha256 {image.sha256}, found "
+            f"{found}; the pack was changed after it was written"
         )
     return data

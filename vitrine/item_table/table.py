@@ -15,6 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from vitrine.contracts.items import PackedImage
 from vitrine.contracts.releases import ItemTable as ItemTableManifest
 from vitrine.errors import ContractError
 from vitrine.item_table.columns import FilterColumn, open_columns
@@ -25,6 +26,7 @@ from vitrine.row_arrays.row_sets import RowSet
 
 ITEMS_FILE = "items.sqlite"
 
+_PICTURE_COLUMNS = ("image_sha256", "image_format", "pack_id", "image_offset", "image_size_bytes")
 # `row` is the row of the index version; times are ISO 8601 in UTC, attributes a JSON object.
 ITEMS_COLUMNS = (
     "row",
@@ -39,11 +41,7 @@ ITEMS_COLUMNS = (
     "in_stock",
     "created_at",
     "attributes",
-    "image_sha256",
-    "image_format",
-    "pack_id",
-    "image_offset",
-    "image_size_bytes",
+    *_PICTURE_COLUMNS,
     "width",
     "height",
 )
@@ -65,8 +63,19 @@ _VARIABLES = 500  # of one statement; SQLite's own limit is 32,766, and 999 in o
 
 
 @dataclass(frozen=True)
+class StoredPicture(PackedImage):
+    """The picture of an item: where its bytes lie, and their format (JPEG, PNG, WEBP, GIF, ...)."""
+
+    format: str
+
+
+@dataclass(frozen=True)
 class StoredItem:
-    """What the item table holds of one item; None where the catalog does not say."""
+    """What the item table holds of one item; None where the catalog does not say.
+
+    Attributes:
+        picture: None where none is stored, as of most items that bring their own vectors.
+    """
 
     row: int
     item_id: str
@@ -80,13 +89,9 @@ class StoredItem:
     in_stock: bool | None
     created_at: datetime.datetime | None
     attributes: dict[str, Any]
-    image_sha256: str | None
-    image_format: str | None  # JPEG, PNG, WEBP, GIF, ...
-    pack_id: str | None
-    image_offset: int | None
-    image_size_bytes: int | None
     width: int | None
     height: int | None
+    picture: StoredPicture | None
 
 
 class ItemTable:
@@ -234,7 +239,16 @@ def _item(values: tuple[Any, ...]) -> StoredItem:
     fields["attributes"] = json.loads(fields["attributes"])
     if fields["created_at"] is not None:
         fields["created_at"] = datetime.datetime.fromisoformat(fields["created_at"])
-    return StoredItem(**fields)
+    picture = _picture(*(fields.pop(name) for name in _PICTURE_COLUMNS))
+    return StoredItem(**fields, picture=picture)
+
+
+def _picture(
+    sha256: str | None, image_format: str | None, pack_id: str | None, offset: int | None, size_bytes: int | None
+) -> StoredPicture | None:
+    if sha256 is None or pack_id is None or offset is None or not size_bytes:
+        return None
+    return StoredPicture(sha256, pack_id, offset, size_bytes, format=image_format or "")
 
 
 def _batches(values: list[Any]) -> Iterable[list[Any]]:

@@ -59,8 +59,7 @@ def put_golden_set(object_store: ObjectStore, ledger: Ledger, golden_set: Golden
     if not ids or len(set(ids)) != len(ids):
         raise ContractError(f"{where}: expected queries with ids of their own, found {len(ids)} queries")
     for query in golden_set.queries:
-        picture = (query.pack_id, query.image_offset, query.image_size_bytes, query.image_sha256)
-        asked = bool(query.text) if query.modality == "text" else None not in picture
+        asked = bool(query.text) if query.modality == "text" else query.image is not None
         if not asked or not query.expected_item_ids:
             raise ContractError(f"{where}: query {query.query_id} lacks its {query.modality} or its right answers")
     key = keys.golden_set(golden_set.catalog_id, golden_set.golden_set_id)
@@ -96,7 +95,9 @@ def holding_queries(golden_set: GoldenSet, items: ItemTable) -> set[str]:
 
 
 def _still_answers(query: GoldenQuery, item: StoredItem) -> bool:
-    return item.title == query.text if query.modality == "text" else item.image_sha256 == query.image_sha256
+    if query.modality == "text":
+        return item.title == query.text
+    return item.picture is not None and item.picture.sha256 == query.image_sha256
 
 
 def _holding_share(golden_set: GoldenSet, items: ItemTable) -> float:
@@ -120,23 +121,25 @@ def sample_golden_set(candidate: LocalRelease) -> GoldenSet:
 
 
 def _image_queries(sampled: list[StoredItem], items: ItemTable, generator: np.random.Generator) -> list[GoldenQuery]:
-    by_image = items.item_ids_by("image_sha256", [item.image_sha256 for item in sampled if item.image_sha256])
+    by_image = items.item_ids_by("image_sha256", [item.picture.sha256 for item in sampled if item.picture])
     by_parent = items.item_ids_by("parent_id", [item.parent_id for item in sampled if item.parent_id])
     queries = []
     for item in sampled:
         crop, brightness = draw_alteration(generator)  # drawn for every item, so that one without picture moves none
-        if item.pack_id is None or item.image_offset is None:
+        if item.picture is None:
             continue
-        same = [*by_image.get(item.image_sha256 or "", ()), *by_parent.get(item.parent_id or "", ())]
+        same = by_image.get(item.picture.sha256, [])
+        if item.parent_id is not None:
+            same = [*same, *by_parent.get(item.parent_id, ())]
         queries.append(
             GoldenQuery(
                 query_id=f"image-{item.item_id}",
                 modality="image",
                 item_id=item.item_id,
-                image_sha256=item.image_sha256,
-                pack_id=item.pack_id,
-                image_offset=item.image_offset,
-                image_size_bytes=item.image_size_bytes,
+                image_sha256=item.picture.sha256,
+                pack_id=item.picture.pack_id,
+                image_offset=item.picture.offset,
+                image_size_bytes=item.picture.size_bytes,
                 crop=crop,
                 brightness=brightness,
                 expected_item_ids=tuple(dict.fromkeys([item.item_id, *same])),

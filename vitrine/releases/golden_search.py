@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vitrine.contracts.items import PackedImage
 from vitrine.contracts.releases import GoldenQuery, GoldenSet
 from vitrine.encoder.query_encoder import open_encoder
 from vitrine.images.altered import alter_picture, read_picture
@@ -21,6 +23,7 @@ TOP_K = 10
 _ENCODED_AT_ONCE = 32
 
 Modality = Literal["image", "text"]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -69,26 +72,19 @@ class EncodedQueries:
         encoder = open_encoder(self._settings, self._object_store, fingerprint)
         queries = self.golden_set.queries
         embeddings = np.zeros((len(queries), encoder.dimension), dtype=np.float32)
-        for modality in ("image", "text"):
-            places = [place for place, query in enumerate(queries) if query.modality == modality]
-            for start in range(0, len(places), _ENCODED_AT_ONCE):
-                batch = places[start : start + _ENCODED_AT_ONCE]
-                if modality == "image":
-                    encoded = encoder.encode_images([self._picture(queries[place]) for place in batch])
-                else:
-                    encoded = encoder.encode_texts([queries[place].text or "" for place in batch])
-                embeddings[batch] = encoded.embeddings
+        of_images = [(place, query) for place, query in enumerate(queries) if query.modality == "image"]
+        images = [(place, image) for place, query in of_images if (image := query.image) is not None]
+        for batch in _batches(images):
+            pictures = [self._picture(queries[place], image) for place, image in batch]
+            embeddings[[place for place, _ in batch]] = encoder.encode_images(pictures).embeddings
+        of_texts = [(place, query) for place, query in enumerate(queries) if query.modality == "text"]
+        texts = [(place, text) for place, query in of_texts if (text := query.text) is not None]
+        for asked in _batches(texts):
+            embeddings[[place for place, _ in asked]] = encoder.encode_texts([text for _, text in asked]).embeddings
         return embeddings
 
-    def _picture(self, query: GoldenQuery) -> Image.Image:
-        data = read_picture(
-            self._object_store,
-            catalog_id=self.golden_set.catalog_id,
-            pack_id=query.pack_id or "",
-            offset=query.image_offset or 0,
-            size_bytes=query.image_size_bytes or 0,
-            sha256=query.image_sha256 or "",
-        )
+    def _picture(self, query: GoldenQuery, image: PackedImage) -> Image.Image:
+        data = read_picture(self._object_store, image, catalog_id=self.golden_set.catalog_id)
         return alter_picture(data, crop=query.crop, brightness=query.brightness)
 
 
@@ -115,3 +111,7 @@ def ask_golden_queries(
         if right and query.query_id in holding:
             found[query.query_id] = not right.isdisjoint(rows.tolist())
     return GoldenAnswers(found)
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[start : start + _ENCODED_AT_ONCE] for start in range(0, len(items), _ENCODED_AT_ONCE))

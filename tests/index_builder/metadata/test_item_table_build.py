@@ -22,6 +22,7 @@ from index_builder.metadata.staged_head import StagedHead
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
 from vitrine.contracts.releases import Release
 from vitrine.errors import ContractError, RequestError
+from vitrine.images.altered import read_picture
 from vitrine.item_table.table import ITEMS_FILE, ItemTable
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
@@ -48,10 +49,9 @@ def test_rows_of_the_table_are_rows_of_the_index(settings: Settings, catalog: Sy
     seven = table.items([rows["item-00089"], rows["item-00007"]])[1]
     assert (seven.title, seven.category, seven.color, seven.price) == ("a thing number 3", "lamp", None, None)
     assert (seven.in_stock, seven.parent_id, seven.attributes) == (False, "parent-1", {"size": 7, "material": "silk"})
-    assert (seven.width, seven.height, seven.image_format) == (64, 48, "PNG")
-    picture = catalog.object_store.get_bytes(
-        keys.image_pack(catalog.catalog_id, seven.pack_id), start=seven.image_offset, length=seven.image_size_bytes
-    )
+    assert seven.picture is not None
+    assert (seven.width, seven.height, seven.picture.format) == (64, 48, "PNG")
+    picture = read_picture(catalog.object_store, seven.picture, catalog_id=catalog.catalog_id)
     assert picture == b"picture of item-00007"
 
 

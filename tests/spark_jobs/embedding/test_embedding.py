@@ -91,7 +91,7 @@ def test_of_racing_jobs_each_unit_keeps_one_block_and_no_other_object(
         results = embed_images(
             units,
             object_store=object_store,
-            ledger=ledger,
+            blocks=ledger.blocks,
             encoder=encoder,
             catalog_id=catalog_id,
             batch_size=4,

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from index_builder.coverage import resolve_head
-from spark_jobs.embedding.blocks import write_block
+from spark_jobs.embedding.blocks import UnitVectors, write_block
 from tests.spark_jobs.candidate_rows import ProfiledDelivery, jpeg, write_manifest
 from vitrine.catalogs import Catalog
 from vitrine.connections import open_ledger, open_object_store
@@ -166,19 +166,16 @@ def _publish(shop: MiningShop, dt: str) -> None:
         vectors = np.stack([np.random.default_rng(int(name[:12], 16)).normal(size=DIMENSION) for name in names])
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         shop.vectors |= dict(zip(names, vectors, strict=True))
-        write_block(
-            store,
-            ledger,
-            catalog_id=shop.catalog_id,
-            fingerprint=FINGERPRINT,
-            source_id=source_id,
-            row_group=row_group,
+        unit = UnitVectors(
+            source_id,
+            row_group,
             engine="torch",
             precision="fp32",
             embedding_keys=names,
             embeddings=vectors,
             norms=np.ones(len(names), np.float32),
         )
+        write_block(store, ledger.blocks, unit, catalog_id=shop.catalog_id, fingerprint=FINGERPRINT)
     ledger.partitions.publish_manifest(
         catalog_id=shop.catalog_id, dt=dt, manifest_id=shop.manifests[dt], delivery_id=manifest.delivery_id
     )

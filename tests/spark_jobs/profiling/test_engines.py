@@ -14,17 +14,8 @@ from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.profiling.job import run_profile_job
 from spark_runtime.configuration import in_process_rows, local_threads
 from spark_runtime.session import SparkIsNeeded, without_spark
-from tests.spark_jobs.delivered_folder import (
-    DT,
-    committed_parts,
-    declare,
-    picture,
-    small_delivery,
-    write_csv,
-    write_images,
-    write_jsonl,
-    write_parquet,
-)
+from tests.items_files import picture, write_csv, write_images, write_jsonl, write_parquet
+from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
 from vitrine.catalogs import Catalog
 from vitrine.ledger import Ledger, tables
 from vitrine.settings import Settings

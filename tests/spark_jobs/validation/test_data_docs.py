@@ -42,12 +42,13 @@ logging.basicConfig(level=logging.INFO)
 from spark_jobs.validation.expectations import run_suites
 from spark_jobs.validation.suites import images_suite, items_suite
 from vitrine.catalogs import Catalog
+from vitrine.connections import open_object_store
 from vitrine.items.policy import IngestPolicy
 from vitrine.settings import Settings
 settings = Settings(state_dir=Path(sys.argv[1]))
 policy = IngestPolicy.of(Catalog(catalog_id="shop"), settings)
 suites = [items_suite(policy, rejected_by_reason={}, rows=0), images_suite(policy)]
-run_suites(settings, parts=[], suites=suites, docs_dir=Path(sys.argv[1]) / "docs")
+run_suites(settings, open_object_store(settings), parts=[], suites=suites, docs_dir=Path(sys.argv[1]) / "docs")
 logging.getLogger("great_expectations.any").info("heard again")
 """
 

@@ -211,6 +211,7 @@ def test_pandas_and_spark_come_to_the_same_verdict(
     runs = [
         run_suites(
             settings.model_copy(update={"validation_pandas_rows": limit}),
+            object_store,
             parts=parts,
             suites=[items_suite(policy, rejected_by_reason=counts, rows=len(delivery.rows)), images_suite(policy)],
             docs_dir=tmp_path / str(limit),
