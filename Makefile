@@ -88,6 +88,7 @@ static: setup  ## ruff, mypy, import-linter, the generated docs, that all tests 
 	PYTHONPATH=.:plugins $(VENV)/lint-imports
 	$(VENV)/python -m vitrine settings | diff -u docs/settings.md -
 	PYTHONPATH=.:plugins $(VENV)/python -m vitrine_airflow.documentation --check
+	$(VENV)/python -m tests.docs.code_map --check
 	@# Two test modules of one name stop the whole suite, and running either alone does not show it.
 	collected=$$($(VENV)/python -m pytest --collect-only --quiet 2>&1) || { echo "$$collected" | tail -30; exit 1; }
 
