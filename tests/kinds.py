@@ -13,7 +13,20 @@ KINDS = {
     "platform": ({"platform"}, ("tests/end_to_end/",)),
     "spark": ({"local_spark", "cluster"}, ()),
     "browser": ({"browser"}, ()),
-    "services": ({"s3_server", "postgres_uri", "mlflow_uri"}, ()),
+    "services": (
+        {"s3_server", "postgres_uri", "mlflow_uri"},
+        (
+            "tests/benchmarks/test_index_comparison.py",
+            "tests/deploy/keeping/test_keeper.py",
+            "tests/deploy/test_lifecycle.py",
+            "tests/deploy/test_mlflow_server.py",
+            "tests/deploy/test_postgres.py",
+            "tests/examples/test_bootstrap_corpus.py",
+            "tests/serving/test_connection.py",
+            "tests/serving/test_front.py",
+            "tests/serving/test_pulse.py",
+        ),
+    ),
 }
 # What costs most to start is started in one process alone, and first, since the others go on beside it.
 _SHARED = {"platform": "platform", "local_spark": "spark", "shop": "shop", "tier": "shop"}
