@@ -13,8 +13,6 @@ from typing import Any
 from benchmarks.temporary_postgres import temporary_postgres
 from benchmarks.temporary_s3 import temporary_s3
 
-ROOT = Path(__file__).resolve().parents[2]
-
 _START_S = 600.0
 
 
