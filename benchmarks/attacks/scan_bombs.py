@@ -219,14 +219,7 @@ def _replica() -> Iterator[Any]:
                 )
                 shop = open_shop_window(settings, store, ledger, folder / "state")
                 for tiny in (shop.encoded, shop.plain):
-                    ledger.releases.activate(
-                        catalog_id=tiny.catalog_id,
-                        release_id=tiny.release_id,
-                        head_sequence=1,
-                        expected_generation=0,
-                        action="release",
-                        actor="attack",
-                    )
+                    tiny.go_live(ledger, actor="attack")
                 ledger.close()
                 replica = ReplicaProcess(settings).start()
                 try:
