@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vitrine.errors import SettingsError, VitrineError
+from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
 
 
@@ -54,7 +55,7 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> None:
         source=options.source,
         full=options.full,
         removal_is_meant=options.removal_is_meant,
-        provenance=_made_by(options),
+        provenance=dag_run_of(options),
     )
     print(delivery_id)
 
@@ -91,7 +92,7 @@ def _validate(settings: Settings, options: argparse.Namespace) -> None:
         catalog_id=options.catalog,
         dt=options.dt,
         delivery_id=options.delivery_id,
-        provenance=_made_by(options),
+        provenance=dag_run_of(options),
     )
     print(manifest_id)
 
@@ -124,7 +125,7 @@ def _mine(settings: Settings, options: argparse.Namespace) -> None:
     from vitrine.contracts.training_sets import MiningParameters
 
     _check_mine(options)
-    made_by = _made_by(options)
+    made_by = dag_run_of(options)
     if options.training_set_id:
         plan = read_plan(settings, catalog_id=options.catalog, training_set_id=options.training_set_id)
     else:
@@ -186,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
 
     deliver = verbs.add_parser("deliver", help="copy a day's items as delivered and make them the day's delivery")
     _add_day(deliver)
-    _add_made_by(deliver)
+    add_dag_run_options(deliver)
     deliver.add_argument("--source", help="a folder, an items file or an s3:// prefix; none: the recorded delivery")
     deliver.add_argument("--full", action=argparse.BooleanOptionalAction, help="the delivery removes what it omits")
     deliver.add_argument("--removal-is-meant", action="store_true", help="what it removes is meant, however much it is")
@@ -203,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_day(step)
         step.add_argument("--delivery-id", required=True)
         if verb == "validate":
-            _add_made_by(step)
+            add_dag_run_options(step)
 
     embed = verbs.add_parser("embed", help="embed what has no vector under an encoder (much: Spark)")
     embed.add_argument("--catalog", required=True)
@@ -228,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     mine.add_argument("--events-until", help="last day of the event log; none: the as-of day")
     mine.add_argument("--grades", type=Path, help="CSV or Parquet with query_item_id, item_id, grade (0 to 5)")
     _add_mining_parameters(mine)
-    _add_made_by(mine)
+    add_dag_run_options(mine)
     return parser
 
 
@@ -243,16 +244,6 @@ def _add_mining_parameters(parser: argparse.ArgumentParser) -> None:
 def _add_day(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--catalog", required=True)
     parser.add_argument("--dt", required=True, help="the day, YYYY-MM-DD")
-
-
-def _add_made_by(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dag-id", help="the DAG that asks, for provenance")
-    parser.add_argument("--dag-run-id", help="its run")
-
-
-def _made_by(options: argparse.Namespace) -> dict[str, str]:
-    named = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id}
-    return {name: value for name, value in named.items() if value is not None}
 
 
 if __name__ == "__main__":
