@@ -31,7 +31,12 @@ def private_environment(layout: Layout, **settings: str) -> dict[str, str]:
 
 def draw_day(folder: Path, *, dt: str, rows: int, seed: int | None = None) -> str:
     """Draws one day of the demo catalog into a new folder; returns the folder of the day."""
+    return draw_days(folder, first=dt, days=1, rows=rows, seed=seed)[dt]
+
+
+def draw_days(folder: Path, *, first: str, days: int, rows: int, seed: int | None = None) -> dict[str, str]:
+    """Draws days of the demo catalog, with all their rows together, into a new folder; returns each day's folder."""
     command = [sys.executable, "-m", "examples.demo_catalog", "--out", str(folder), "--items", str(rows)]
-    command += ["--days", "1", "--start-date", dt, *([] if seed is None else ["--seed", str(seed)])]
+    command += ["--days", str(days), "--start-date", first, *([] if seed is None else ["--seed", str(seed)])]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # what goes wrong is seen
-    return str(folder / f"dt={dt}")
+    return {path.name.removeprefix("dt="): str(path) for path in sorted(folder.glob("dt=*"))}

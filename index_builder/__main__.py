@@ -12,6 +12,7 @@ import sys
 
 from index_builder.planning.command import add_plan_command
 from vitrine.errors import VitrineError
+from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
 
 
@@ -44,8 +45,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="train a quantizer though the newest fits; an index that is built whole has none",
             )
         if name in _MADE_BY:  # who asked, for the provenance of what is made
-            command.add_argument("--dag-id", help=argparse.SUPPRESS)
-            command.add_argument("--dag-run-id", help=argparse.SUPPRESS)
+            add_dag_run_options(command, shown=False)
 
     verb("resolve", "write the embedding set of the head as it is now; prints embedding_set_id", "fingerprint")
     verb("build", "build the index and measure its recall; prints index_version", "embedding-set")
@@ -98,7 +98,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> str:
             catalog_id=catalog_id,
             embedding_set_id=options.embedding_set,
             index_version=options.index,
-            provenance=_made_by(options),
+            provenance=dag_run_of(options),
         )
     if options.verb == "publish":
         from index_builder.candidates import publish_candidate
@@ -127,7 +127,7 @@ def _run_build(options: argparse.Namespace, settings: Settings) -> str:
     if options.verb == "encode":
         encode_parts(settings, catalog_id=catalog_id, plan_id=options.plan)
         return str(options.plan)
-    asked_by = _made_by(options)
+    asked_by = dag_run_of(options)
     if options.verb == "assemble":
         return assemble_index(settings, catalog_id=catalog_id, plan_id=options.plan, provenance=asked_by)
     return build_index_version(
@@ -137,11 +137,6 @@ def _run_build(options: argparse.Namespace, settings: Settings) -> str:
         retrain=options.retrain,
         provenance=asked_by,
     )
-
-
-def _made_by(options: argparse.Namespace) -> dict[str, str]:
-    named = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id}
-    return {name: value for name, value in named.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from spark_jobs.mine_command import add_mine_command, run_mine_command
+from spark_jobs.mine_command import run_mine_command
 from vitrine.errors import SettingsError, VitrineError
+from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
 
 
@@ -54,7 +55,7 @@ def _deliver(settings: Settings, options: argparse.Namespace) -> None:
         source=options.source,
         full=options.full,
         removal_is_meant=options.removal_is_meant,
-        provenance=_made_by(options),
+        provenance=dag_run_of(options),
     )
     print(delivery_id)
 
@@ -91,7 +92,7 @@ def _validate(settings: Settings, options: argparse.Namespace) -> None:
         catalog_id=options.catalog,
         dt=options.dt,
         delivery_id=options.delivery_id,
-        provenance=_made_by(options),
+        provenance=dag_run_of(options),
     )
     print(manifest_id)
 
@@ -120,7 +121,7 @@ def _publish(settings: Settings, options: argparse.Namespace) -> None:
 
 
 def _mine(settings: Settings, options: argparse.Namespace) -> None:
-    run_mine_command(settings, options, provenance=_made_by(options))
+    run_mine_command(settings, options, provenance=dag_run_of(options))
 
 
 _COMMANDS = {
@@ -140,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
     deliver = verbs.add_parser("deliver", help="copy a day's items as delivered and make them the day's delivery")
     _add_day(deliver)
-    _add_made_by(deliver)
+    add_dag_run_options(deliver)
     deliver.add_argument("--source", help="a folder, an items file or an s3:// prefix; none: the recorded delivery")
     deliver.add_argument("--full", action=argparse.BooleanOptionalAction, help="the delivery removes what it omits")
     deliver.add_argument("--removal-is-meant", action="store_true", help="what it removes is meant, however much it is")
@@ -157,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_day(step)
         step.add_argument("--delivery-id", required=True)
         if verb == "validate":
-            _add_made_by(step)
+            add_dag_run_options(step)
 
     embed = verbs.add_parser("embed", help="embed what has no vector under an encoder (much: Spark)")
     embed.add_argument("--catalog", required=True)
@@ -172,23 +173,13 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--manifest-id", required=True)
     publish.add_argument("--fingerprint", action="append", required=True, help="of each encoder that must cover it")
 
-    _add_made_by(add_mine_command(verbs))
+    run_mine_command(settings, options, provenance=dag_run_of(options))
     return parser
 
 
 def _add_day(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--catalog", required=True)
     parser.add_argument("--dt", required=True, help="the day, YYYY-MM-DD")
-
-
-def _add_made_by(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dag-id", help="the DAG that asks, for provenance")
-    parser.add_argument("--dag-run-id", help="its run")
-
-
-def _made_by(options: argparse.Namespace) -> dict[str, str]:
-    named = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id}
-    return {name: value for name, value in named.items() if value is not None}
 
 
 if __name__ == "__main__":

@@ -76,14 +76,7 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
         else:
             published = [publish_tiny_release(store, ledger, catalog_id="plain", items=1_000)]
         for tiny in published:
-            ledger.releases.activate(
-                catalog_id=tiny.catalog_id,
-                release_id=tiny.release_id,
-                head_sequence=1,
-                expected_generation=0,
-                action="release",
-                actor="attack",
-            )
+            tiny.go_live(ledger, actor="attack")
         replica = ReplicaProcess(settings)
         opened.callback(replica.end)
         replica.start(wait=False)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.private_platform import draw_days
 from deploy.local import catalog_runs, demo
 from deploy.local.airflow_api import DagRun
 from deploy.local.catalog_runs import CatalogState
@@ -50,13 +49,7 @@ class Released:
 def deliveries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders of four days of the demo catalog, few enough to be quick, with planted faults."""
     folder = tmp_path_factory.mktemp("demo") / "catalog"
-    subprocess.run(
-        [sys.executable, "-m", "examples.demo_catalog", "--out", str(folder), "--items", "120", "--days", "4"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    return {dt: str(folder / f"dt={dt}") for dt in (*DAYS, LATER_DAY)}
+    return draw_days(folder, first=DAYS[0], days=len(DAYS) + 1, rows=120)
 
 
 @pytest.fixture(scope="session")

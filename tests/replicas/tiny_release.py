@@ -39,6 +39,17 @@ class TinyRelease:
     item_ids: tuple[str, ...]
     mark: str
 
+    def go_live(self, ledger: Ledger, *, actor: str = "test") -> None:
+        """Makes it the first live release of its catalog."""
+        ledger.releases.activate(
+            catalog_id=self.catalog_id,
+            release_id=self.release_id,
+            head_sequence=1,
+            expected_generation=0,
+            action="release",
+            actor=actor,
+        )
+
 
 def publish_tiny_release(
     object_store: ObjectStore,

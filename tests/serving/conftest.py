@@ -106,14 +106,7 @@ def odd_app(s3_server: dict[str, str], postgres_uri: str, tmp_path_factory: pyte
 def shop_replica(shop: ShopWindow) -> Iterator[ReplicaProcess]:
     """A running replica of two workers that serves both catalogs of `shop`."""
     for tiny in (shop.encoded, shop.plain):
-        shop.ledger.releases.activate(
-            catalog_id=tiny.catalog_id,
-            release_id=tiny.release_id,
-            head_sequence=1,
-            expected_generation=0,
-            action="release",
-            actor="test",
-        )
+        tiny.go_live(shop.ledger)
     process = ReplicaProcess(shop.settings).start()
     with evidence("shop_replica", lambda: tails([process.log])):
         yield process

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluate.catalogs.catalog import Picture
+from training.evaluate.catalogs.catalog import Picture, decodes
 from vitrine.encoder import Encoder
-from vitrine.errors import ContractError, ImageError
+from vitrine.errors import ContractError
 from vitrine.retrieval.intervals import Interval, mean_interval
 
 TOP_KS = (1, 5, 10)
@@ -74,7 +74,7 @@ def read_captions(captions: Path, images: Path) -> CaptionSet:
     wanted = [image_id for image_id in names if image_id in said]
     for image_id in wanted:
         path = images / names[image_id]
-        if not (path.resolve().is_relative_to(images.resolve()) and _decodes(path)):
+        if not (path.resolve().is_relative_to(images.resolve()) and decodes(path)):
             continue
         texts += said[image_id]
         image_of += [len(pictures)] * len(said[image_id])
@@ -133,11 +133,3 @@ def _first_ranks(
             best = right[np.argmax(row[right])]  # the lowest number among equals
             ranks[place] = (row > row[best]).sum() + (row[:best] == row[best]).sum()
     return ranks
-
-
-def _decodes(path: Path) -> bool:
-    try:
-        Picture(path).open()
-    except (ImageError, OSError):
-        return False
-    return True

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from vitrine.errors import SettingsError
+from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
 
 
@@ -20,14 +21,14 @@ def add_planned_commands(commands: Any) -> None:
     plan.add_argument("--options", default="{}", help='of the training as JSON, e.g. {"epochs": 4}')
     trained = _add(commands, "run-training", "train as planned, publish the encoder, and store the record")
     trained.add_argument("--training-id", required=True)
-    _add_made_by(trained)
+    add_dag_run_options(trained)
     evaluated = _add(commands, "evaluate-training", "compare a trained encoder with the champion on what was held out")
     evaluated.add_argument("--training-id", required=True)
     evaluated.add_argument("--no-baselines", action="store_true", help="leave out colour + SIFT and TF-IDF")
-    _add_made_by(evaluated)
+    add_dag_run_options(evaluated)
     registered = _add(commands, "register-training", "log and register a trained encoder in MLflow")
     registered.add_argument("--evaluation-id", required=True)
-    _add_made_by(registered)
+    add_dag_run_options(registered)
 
 
 def run_planned_command(options: argparse.Namespace, settings: Settings) -> None:
@@ -52,7 +53,7 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
         from training.steps.train import run_planned_training
 
         training = run_planned_training(
-            settings, catalog_id=options.catalog, training_id=options.training_id, provenance=_made_by(options)
+            settings, catalog_id=options.catalog, training_id=options.training_id, provenance=dag_run_of(options)
         )
         print(f"{training.training_id}: fingerprint {training.fingerprint}, step {training.best_step} kept")
     elif options.planned == "evaluate-training":
@@ -63,7 +64,7 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
             catalog_id=options.catalog,
             training_id=options.training_id,
             baselines=not options.no_baselines,
-            provenance=_made_by(options),
+            provenance=dag_run_of(options),
         )
         print(evaluation.evaluation_id)
     else:
@@ -71,7 +72,10 @@ def run_planned_command(options: argparse.Namespace, settings: Settings) -> None
 
         print(
             register_training(
-                settings, catalog_id=options.catalog, evaluation_id=options.evaluation_id, provenance=_made_by(options)
+                settings,
+                catalog_id=options.catalog,
+                evaluation_id=options.evaluation_id,
+                provenance=dag_run_of(options),
             )
         )
 
@@ -81,15 +85,6 @@ def _add(commands: Any, name: str, about: str) -> argparse.ArgumentParser:
     parser.set_defaults(planned=name)
     parser.add_argument("--catalog", required=True, metavar="ID", help="the catalog's id")
     return parser
-
-
-def _add_made_by(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dag-id", help="the DAG that asks, for provenance")
-    parser.add_argument("--dag-run-id", help="its run")
-
-
-def _made_by(options: argparse.Namespace) -> dict[str, str]:
-    return {name: value for name in ("dag_id", "dag_run_id") if (value := getattr(options, name)) is not None}
 
 
 def _parsed(text: str) -> dict[str, Any]:
