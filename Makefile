@@ -8,7 +8,7 @@ LOCAL := $(VENV)/python -m deploy.local
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo loop up down status ingest lineage test test-deps check static lock bench-index bench-index-10m attack drill-catalogs drill-services
+.PHONY: help setup demo loop up down status ingest lineage test test-fast test-deps check static lock bench-index bench-index-10m attack drill-catalogs drill-services
 
 help:  ## list the commands
 	@sed -n 's/^\([a-z0-9-]*\):.*##  *\(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -49,8 +49,14 @@ ingest: setup  ## SOURCE=<folder or s3://prefix> DT=YYYY-MM-DD [CATALOG=<id>] [R
 lineage: setup  ## ITEM=<item_id> [CATALOG=<id>] [RELEASE=<id>]: from a search result back to its delivery and DAG run
 	@$(VENV)/python -m vitrine lineage --item="$$GIVEN_ITEM" --catalog="$${GIVEN_CATALOG:-demo}" $${GIVEN_RELEASE:+--release="$$GIVEN_RELEASE"}
 
+# Much of the suite waits for services: one process more than there are cores, each with services of its own.
+TEST_PROCESSES ?= $(shell cores=$$(nproc); echo $$((cores < 7 ? cores + 1 : 8)))
+SIDE_BY_SIDE := -n $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 test: setup  ## the whole test suite, on ports and state of its own
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest $(SIDE_BY_SIDE)
+
+test-fast: setup  ## the tests that need no service, no JVM and no browser, in 90 s
+	@$(VENV)/python -m pytest $(SIDE_BY_SIDE) -m "not (services or spark or browser or platform)"
 
 test-deps:  ## install the Debian packages that some tests need (Chromium, Redis)
 	@deploy/local/install_test_packages.sh
@@ -82,6 +88,7 @@ static: setup  ## ruff, mypy, import-linter, the generated docs, that all tests 
 	PYTHONPATH=.:plugins $(VENV)/lint-imports
 	$(VENV)/python -m vitrine settings | diff -u docs/settings.md -
 	PYTHONPATH=.:plugins $(VENV)/python -m vitrine_airflow.documentation --check
+	$(VENV)/python -m tests.docs.code_map --check
 	@# Two test modules of one name stop the whole suite, and running either alone does not show it.
 	collected=$$($(VENV)/python -m pytest --collect-only --quiet 2>&1) || { echo "$$collected" | tail -30; exit 1; }
 

@@ -63,7 +63,7 @@ def create_app(settings: Settings, *, slots: WorkerSlots, folder: ReplicaFolder)
     store = open_object_store(settings, timeout_s=min(settings.s3_timeout_s, _IMAGE_TIMEOUT_S), max_attempts=1)
     pictures = Pictures(store, folder.images, settings)
     problems.install(app)
-    _measure(app, metrics)
+    measure_requests(app, metrics)
     hosts.install(app, settings)
     _search_routes(app, settings, slots, metrics)
     _item_routes(app, settings, slots, pictures)
@@ -265,7 +265,7 @@ def _page_routes(app: Flask) -> None:
         return file(name, _ASSETS[name])
 
 
-def _measure(app: Flask, metrics: Metrics) -> None:
+def measure_requests(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()

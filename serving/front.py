@@ -23,8 +23,7 @@ from typing import Any
 from serving.connection import Connection
 from serving.item_paths import is_of_a_picture
 from serving.open_connections import Limits, OpenConnections
-from serving.request_head import RequestHead
-from serving.request_head import environ_of as _environ
+from serving.request_head import RequestHead, environ_of
 from vitrine.errors import RequestError
 
 log = logging.getLogger("vitrine.serving")
@@ -111,7 +110,7 @@ class Front:
             exchange.end(refused.status, refused.title, str(refused))
             return
         try:
-            environ = _environ(head)
+            environ = environ_of(head)
         except RequestError as error:
             exchange.end(error.status, error.title, str(error))
             return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from serving.problems import NotReadyError
 from vitrine.errors import DecodersBusyError, ImageError, RequestError, StorageError
+from vitrine.files.whole import replace_file
 from vitrine.identity import sha256_hex
 from vitrine.images.decoders.pool import Decoders
 from vitrine.images.decoding import WorkLimit, decode_image
@@ -128,11 +128,9 @@ class Pictures:
 
     def _keep(self, name: str, data: bytes) -> None:
         path = self._path(name)
-        scratch = path.with_name(f".{name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(data)
-            scratch.replace(path)
+            replace_file(path, data, durably=False)
         except OSError:
             return  # a full disk costs a request to the object store next time, not this answer
         self._written += 1

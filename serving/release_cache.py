@@ -9,7 +9,6 @@ cache/.removed/…                             renamed there at once, deleted in
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import uuid
@@ -24,6 +23,7 @@ from vitrine.contracts.releases import IndexVersion, ItemTable, Release
 from vitrine.encoder.manifest import EncoderManifest
 from vitrine.encoder.publishing import fetch_encoder
 from vitrine.errors import ContractError, EncoderError, ObjectCorruptError, ReleaseError, StorageError
+from vitrine.files.whole import replace_file, whole_file
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_store import file_sha256
 
@@ -269,19 +269,15 @@ def _is_right(path: Path, file: StoredFile, check: Callable[[], None] | None) ->
 def _fetch_file(object_store: ObjectStore, key: str, path: Path, file: StoredFile) -> None:
     if _is_right(path, file, object_store.check):
         return
-    partial = path.with_name(f".{path.name}.partial")
-    object_store.get_file(key, partial, sha256=file.sha256)
-    if partial.stat().st_size != file.size_bytes:
-        partial.unlink()
-        raise ObjectCorruptError(f"{key}: expected {file.size_bytes} bytes; build it again")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        object_store.get_file(key, partial, sha256=file.sha256)
+        if partial.stat().st_size != file.size_bytes:
+            raise ObjectCorruptError(f"{key}: expected {file.size_bytes} bytes; build it again")
 
 
 def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        scratch.write_bytes(data)
-        scratch.replace(path)
+        replace_file(path, data, durably=False)
     except OSError as error:
         raise StorageError(f"{path}: cannot be written: {error}") from error

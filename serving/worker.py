@@ -99,7 +99,7 @@ def run_worker(settings: Settings, folder: ReplicaFolder, *, index: int, listen_
         start_pulse(folder.worker_pulse(index), loop, watch)
         follower.accept()
 
-    _serve(front, listen_fd, accepting=begin)
+    serve_until_ended(front, listen_fd, accepting=begin)
     stopped.set()
 
 
@@ -165,7 +165,7 @@ class _Follower:
             log.error("cannot report: %s", error)
 
 
-def _serve(front: Front, listen_fd: int, *, accepting: Accepting) -> None:
+def serve_until_ended(front: Front, listen_fd: int, *, accepting: Accepting) -> None:
     """Answers on an inherited socket until SIGTERM; requests in flight are finished.
 
     One socket outlives every worker, and the agent, so no connection is refused while one of them restarts.

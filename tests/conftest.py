@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -18,14 +13,15 @@ import hypothesis
 import pytest
 
 from benchmarks.temporary_postgres import temporary_postgres
-from tests.browser import browser  # noqa: F401 - a fixture is registered once, here
+from benchmarks.temporary_s3 import temporary_s3
 from tests.evidence import evidence, tails, told
 from tests.free_ports import free_port
-from tests.platform_fixture import platform  # noqa: F401 - a fixture is registered once, here
+from tests.settings import settings_of
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
+pytest_plugins = ["tests.browser", "tests.platform_fixture"]
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -51,37 +47,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A running `rclone serve s3`: endpoint and credentials."""
-    port = free_port()
-    access_key, secret_key = "test" + secrets.token_hex(6), secrets.token_hex(16)
-    folder = tmp_path_factory.mktemp("s3")
     log = tmp_path_factory.mktemp("s3-log") / "rclone.log"
-    rclone = shutil.which("rclone") or str(ROOT / ".venv" / "bin" / "rclone")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [rclone, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
-            env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_for_port(port, process, log=log)
-        with evidence("s3_server", lambda: tails([log])):
-            yield {"endpoint_url": f"http://127.0.0.1:{port}", "access_key": access_key, "secret_key": secret_key}
-    finally:
-        process.terminate()
-        process.wait(timeout=120)
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes], *, log: Path, timeout_s: float = 300.0) -> None:
-    """Waits until a process that a test started listens on a port; fails with its log when it ends or does not."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    ended = "nothing" if process.poll() is None else f"its end with status {process.returncode}"
-    pytest.fail(f"expected a server on port {port} within {timeout_s:.0f} s, found {ended}\n{tails([log])}")
+    with (
+        temporary_s3(tmp_path_factory.mktemp("s3"), port=free_port(), log=log) as server,
+        evidence("s3_server", lambda: tails([log])),
+    ):
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +92,15 @@ def new_database(postgres_uri: str) -> str:
     return postgres_uri.format(database=name)
 
 
+@pytest.fixture(scope="module")
+def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A local session that all jobs of the module share, so that only one JVM starts."""
+    from spark_runtime.session import spark_session
+
+    with spark_session(Settings(state_dir=tmp_path_factory.mktemp("spark")), name="tests"):
+        yield
+
+
 @pytest.fixture
 def object_store(s3_server: dict[str, str]) -> ObjectStore:
     """An empty bucket of the test's own."""
@@ -146,13 +126,4 @@ def catalog_id() -> str:
 @pytest.fixture
 def settings(tmp_path: Path, s3_server: dict[str, str], object_store: ObjectStore, database_url: str) -> Settings:
     """Settings that point at the test's bucket and the session's ledger, with state in the test's folder."""
-    return Settings.from_environment(
-        {
-            "VITRINE_STATE_DIR": str(tmp_path / "state"),
-            "VITRINE_BUCKET": object_store.bucket,
-            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
-            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
-            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
-        }
-    )
+    return settings_of(tmp_path / "state", s3_server, object_store, database_url)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import socket
 import tempfile
 from pathlib import Path
 from typing import IO
+
+from vitrine.files.locks import take_lock
 
 _LOWEST = 10_240  # above the ports of services that people run
 _drawn = random.SystemRandom()  # tests seed the other generator
@@ -53,9 +54,7 @@ def _is_free(port: int) -> bool:
 
 def _reserve(path: Path) -> bool:
     file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not take_lock(file, wait=False):
         file.close()
         return False
     _reserved.append(file)

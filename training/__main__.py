@@ -69,7 +69,7 @@ def _show_version(command: str, settings: Settings) -> None:
 
 def _evaluate(folder: Path | None, *, catalog: Path, into: Path | None) -> None:
     from training.bootstrap import ENCODER_FOLDER
-    from training.bootstrap.measurement import evaluate_encoder, known_items
+    from training.evaluate.bootstrap import evaluate_encoder, known_items
     from vitrine.encoder import load_encoder
     from vitrine.progress import progress
 

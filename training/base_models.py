@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 from training.bootstrap import ENCODER_FOLDER
@@ -14,6 +13,7 @@ from vitrine.encoder.checkpoint import load_checkpoint, materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.encoder.publishing import fetch_encoder
 from vitrine.errors import ContractError, SettingsError
+from vitrine.files.whole import beside, whole_folder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -43,12 +43,10 @@ def bring_base_model(base: str, into: Path, *, settings: Settings | None = None,
         EncoderError: there is no such encoder, or it cannot be used.
         SettingsError: the platform's settings are needed and were not given.
     """
-    partial = into.with_name(f".{into.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)  # of a training that was killed
     if not into.is_dir():
-        _bring(base, partial, settings=settings, seed=seed)
-        partial.replace(into)
-    elif not _holds(into, base, partial, settings=settings, seed=seed):
+        with whole_folder(into) as partial:
+            _bring(base, partial, settings=settings, seed=seed)
+    elif not _holds(into, base, settings=settings, seed=seed):
         raise ContractError(
             f"{into} holds another base model than {base!r}, fingerprint {encoder_fingerprint(into)}; train into "
             "another folder, remove this one, or name that fingerprint as the base to go on with it"
@@ -56,7 +54,7 @@ def bring_base_model(base: str, into: Path, *, settings: Settings | None = None,
     return into
 
 
-def _holds(into: Path, base: str, partial: Path, *, settings: Settings | None, seed: int) -> bool:
+def _holds(into: Path, base: str, *, settings: Settings | None, seed: int) -> bool:
     """Says whether a folder is the base model that is asked for now."""
     if _is_in_platform(base):
         given = _given(base, settings)
@@ -65,11 +63,9 @@ def _holds(into: Path, base: str, partial: Path, *, settings: Settings | None, s
     may_have_changed = Path(base).is_dir()  # a name on a hub and random weights are what they were
     if not may_have_changed and asked.is_file() and json.loads(asked.read_bytes()) == _asked(base, seed):
         return True
-    try:
-        _bring(base, partial, settings=settings, seed=seed)
-        return encoder_fingerprint(partial) == encoder_fingerprint(into)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with beside(into) as brought:
+        _bring(base, brought, settings=settings, seed=seed)
+        return encoder_fingerprint(brought) == encoder_fingerprint(into)
 
 
 def _asked(base: str, seed: int) -> dict[str, object]:

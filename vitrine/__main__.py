@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import closing
 
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.errors import RequestError, VitrineError
 from vitrine.settings import Settings
 
@@ -22,8 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environment()
         if options.command == "migrate":
-            with closing(open_ledger(settings)) as ledger:
-                open_object_store(settings).ensure_bucket()
+            with open_connections(settings) as (object_store, ledger):
+                object_store.ensure_bucket()
                 ledger.migrate()
             print("ledger: tables are at the newest version")
         elif not options.item:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitrine.errors import CatalogError
+from vitrine.files.locks import locked
 from vitrine.files.whole import replace_file
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{1,39}")
@@ -146,7 +145,8 @@ def declare_catalog(path: Path, catalog: Catalog) -> bool:
     Raises:
         CatalogError: the id is malformed, or declared already with another embedding space.
     """
-    with _locked(path):
+    # Of two that read it at once, the second would undo the first.
+    with locked(path.with_name(f".{path.name}.lock")):
         existing = read_catalogs(path)
         _parse(path, catalog.catalog_id, catalog.model_dump(exclude={"catalog_id"}))
         if (declared := existing.get(catalog.catalog_id)) is not None:
@@ -205,15 +205,6 @@ def _with_space(path: Path, declared: Catalog, catalog: Catalog) -> str:
             + (f" and `dimension: {catalog.dimension}`" if catalog.dimension else "")
         )
     return text
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds the file against other declarations: of two that read it at once, the second would undo the first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, or the process ends
-        yield
 
 
 def _parse(path: Path, catalog_id: str, body: object) -> Catalog:

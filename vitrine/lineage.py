@@ -6,10 +6,9 @@ import io
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.contracts.datasets import Delivery, EmbeddingBlock, EmbeddingSet, Manifest
 from vitrine.contracts.document import Document, Provenance
 from vitrine.contracts.releases import IndexVersion, ItemTable, Release
@@ -71,8 +70,7 @@ def trace(settings: Settings, *, catalog_id: str, item_id: str, release_id: str 
         ReleaseError: nothing is live and no release was named, or the release is not complete.
         ContractError: the release has no such item.
     """
-    object_store = open_object_store(settings)
-    with closing(open_ledger(settings)) as ledger:
+    with open_connections(settings) as (object_store, ledger):
         live = ledger.releases.live(catalog_id)
         history = ledger.releases.history(catalog_id)
     chosen = release_id or (live.release_id if live else None)

@@ -7,7 +7,6 @@ dearest that get through. CPU seconds are those of this process and of its decod
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import sys
 import time
@@ -15,30 +14,27 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 from PIL import Image
 
 from benchmarks.attacks import picture_files as files
-from benchmarks.temporary_postgres import temporary_postgres
+from benchmarks.attacks.search_tier import search_tier
 from spark_jobs.profiling.images import profile_bytes
 from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError
 from vitrine.images.decoding import WorkLimit, decode_image
 from vitrine.images.formats.jpeg import SCAN_S
 from vitrine.items.policy import IngestPolicy
-from vitrine.processes.table import stat_fields
+from vitrine.processes.table import cpu_s_in, stat_fields
 from vitrine.settings import Settings
 
 QUERY_S, ROW_S = 2.0, 10.0
 UPLOADS, OTHERS = 12, 800
-_ROOT = Path(__file__).resolve().parents[2]
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def bombs(side: int, *, counted_s: float) -> Iterator[tuple[str, bytes]]:
@@ -118,7 +114,7 @@ def attack_worker() -> int:
     failed = 0
     # A connection for each request: one that threads share may be closed under one of them, by httpcore's own race.
     limits = httpx.Limits(max_keepalive_connections=0)
-    with _replica() as replica, httpx.Client(base_url=replica.url, limits=limits, timeout=60.0) as client:
+    with search_tier() as tier, httpx.Client(base_url=tier.replica.url, limits=limits, timeout=60.0) as client:
 
         def search(_: int) -> int:
             return client.post("/v1/search", json={"item_id": "item/1"}).status_code
@@ -126,7 +122,7 @@ def attack_worker() -> int:
         for name in ("jpeg, 500 scans", "bmp in runs, just allowed", "avif"):
             with ThreadPoolExecutor(UPLOADS + 8) as pool:
                 began = time.monotonic()
-                uploads = [pool.submit(_upload, replica.url, bodies[name]) for _ in range(UPLOADS)]
+                uploads = [pool.submit(_upload, tier.replica.url, bodies[name]) for _ in range(UPLOADS)]
                 others = list(pool.map(search, range(OTHERS)))
                 statuses = Counter(upload.result() for upload in uploads)
             bad = sum(status != 200 for status in others)
@@ -157,85 +153,14 @@ def _cpu_s() -> float:
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         usage = resource.getrusage(who)
         total += usage.ru_utime + usage.ru_stime
-    for children in Path("/proc/self/task").glob("*/children"):
-        for pid in children.read_text().split():
-            fields = stat_fields(Path(f"/proc/{pid}/stat"))
-            total += (int(fields[11]) + int(fields[12])) / _TICKS
-    return total
+    children = psutil.Process().children()
+    return total + sum(cpu_s_in(stat_fields(Path(f"/proc/{child.pid}/stat"))) for child in children)
 
 
 def _upload(url: str, data: bytes) -> int:
     import httpx
 
     return httpx.post(f"{url}/v1/search", files={"image": data}, timeout=120, trust_env=False).status_code
-
-
-@contextmanager
-def _replica() -> Iterator[Any]:
-    """A replica of two workers over a small catalog, with services of its own, as the tests have it."""
-    import subprocess
-
-    sys.path.insert(0, str(_ROOT / "tests" / "serving"))
-
-    from replica_process import ReplicaProcess, new_ledger
-    from shop_window import open_shop_window
-
-    from tests.conftest import wait_for_port
-    from tests.free_ports import free_port
-    from vitrine.ledger import Ledger
-    from vitrine.storage import ObjectStore
-
-    with TemporaryDirectory(prefix="vt-") as name:
-        folder, port = Path(name), free_port()
-        (folder / "s3").mkdir()
-        log, rclone = folder / "rclone.log", str(Path(sys.executable).parent / "rclone")
-        with log.open("wb") as output:
-            s3 = subprocess.Popen(
-                [rclone, "serve", "s3", str(folder / "s3"), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
-                env={**os.environ, "RCLONE_AUTH_KEY": '"attacked,attacked-here"'},
-                stdout=output,
-                stderr=output,
-            )
-        try:
-            wait_for_port(port, s3, log=log)
-            with temporary_postgres(folder / "pg") as postgres_uri:
-                endpoint = f"http://127.0.0.1:{port}"
-                keys = {"access_key": "attacked", "secret_key": "attacked-here"}
-                store = ObjectStore("attacked", endpoint_url=endpoint, **keys)
-                store.ensure_bucket()
-                url = new_ledger(postgres_uri)
-                ledger = Ledger(url)
-                settings = Settings.from_environment(
-                    {
-                        "VITRINE_STATE_DIR": str(folder / "state"),
-                        "VITRINE_BUCKET": store.bucket,
-                        "VITRINE_S3_ENDPOINT_URL": endpoint,
-                        "VITRINE_S3_ACCESS_KEY": "attacked",
-                        "VITRINE_S3_SECRET_KEY": "attacked-here",
-                        "VITRINE_DATABASE_URL": url,
-                        "VITRINE_SEARCH_PORT": str(free_port()),
-                        "VITRINE_DEFAULT_CATALOG": "shop",
-                    }
-                )
-                shop = open_shop_window(settings, store, ledger, folder / "state")
-                for tiny in (shop.encoded, shop.plain):
-                    ledger.releases.activate(
-                        catalog_id=tiny.catalog_id,
-                        release_id=tiny.release_id,
-                        head_sequence=1,
-                        expected_generation=0,
-                        action="release",
-                        actor="attack",
-                    )
-                ledger.close()
-                replica = ReplicaProcess(settings).start()
-                try:
-                    yield replica
-                finally:
-                    replica.end()
-        finally:
-            s3.terminate()
-            s3.wait()
 
 
 def main(arguments: list[str] | None = None) -> int:

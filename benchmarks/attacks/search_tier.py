@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.temporary_postgres import temporary_postgres
+from benchmarks.temporary_s3 import temporary_s3
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "serving"))  # the catalogs are those of the tests
 
 _START_S = 600.0
 
@@ -42,11 +36,11 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
 
     `changes` are settings. Without an encoder it starts in a few seconds.
     """
-    from replica_process import ReplicaProcess, new_ledger
-    from shop_window import open_shop_window
-    from tiny_release import publish_tiny_release
-
+    from tests.conftest import new_ledger
     from tests.free_ports import free_ports
+    from tests.replicas.tiny_release import publish_tiny_release  # the catalogs are those of the tests
+    from tests.serving.replica_process import ReplicaProcess
+    from tests.serving.shop_window import open_shop_window
     from vitrine.ledger import Ledger
     from vitrine.settings import Settings
     from vitrine.storage import ObjectStore
@@ -57,10 +51,8 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
         (folder / "pg").mkdir()
         s3_port, search_port = free_ports(2)
         postgres_uri = opened.enter_context(temporary_postgres(folder / "pg"))
-        keys = {"access_key": "attack" + secrets.token_hex(6), "secret_key": secrets.token_hex(16)}
-        opened.enter_context(_s3_server(folder / "s3", s3_port, **keys))
-        endpoint = f"http://127.0.0.1:{s3_port}"
-        store = ObjectStore("attacks", endpoint_url=endpoint, **keys)
+        s3 = opened.enter_context(temporary_s3(folder / "s3", port=s3_port, log=folder / "rclone.log"))
+        store = ObjectStore("attacks", **s3)
         store.ensure_bucket()
         url = new_ledger(postgres_uri)
         ledger = Ledger(url)
@@ -69,9 +61,9 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
             {
                 "VITRINE_STATE_DIR": str(folder / "state"),
                 "VITRINE_BUCKET": "attacks",
-                "VITRINE_S3_ENDPOINT_URL": endpoint,
-                "VITRINE_S3_ACCESS_KEY": keys["access_key"],
-                "VITRINE_S3_SECRET_KEY": keys["secret_key"],
+                "VITRINE_S3_ENDPOINT_URL": s3["endpoint_url"],
+                "VITRINE_S3_ACCESS_KEY": s3["access_key"],
+                "VITRINE_S3_SECRET_KEY": s3["secret_key"],
                 "VITRINE_DATABASE_URL": url,
                 "VITRINE_SEARCH_PORT": str(search_port),
                 "VITRINE_REPLICA_POLL_S": "0.1",
@@ -99,26 +91,3 @@ def search_tier(*, encoded: bool = True, **changes: str) -> Iterator[SearchTier]
         replica.start(wait=False)
         replica.wait_ready(_START_S)
         yield SearchTier(search_port, replica)
-
-
-@contextmanager
-def _s3_server(folder: Path, port: int, *, access_key: str, secret_key: str) -> Iterator[None]:
-    folder.mkdir()
-    rclone = shutil.which("rclone") or str(ROOT / ".venv" / "bin" / "rclone")
-    process = subprocess.Popen(
-        [rclone, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--config", "/dev/null"],
-        env={**os.environ, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait()

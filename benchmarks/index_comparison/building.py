@@ -19,6 +19,7 @@ from benchmarks.index_comparison.processes import (
 )
 from benchmarks.index_comparison.systems import System
 from benchmarks.index_comparison.workspace import Workspace
+from vitrine.files.whole import replace_file
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,7 @@ def build_one(system: System, workspace: Workspace, *, limit_s: float) -> Built:
     built = _measured(system, workspace, folder, limit_s=limit_s)
     if built.failure:
         shutil.rmtree(folder)
-    partial = record.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(built)))
-    partial.rename(record)
+    replace_file(record, json.dumps(asdict(built)).encode(), durably=False)
     return built
 
 

@@ -9,18 +9,18 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from benchmarks.index_comparison.phases import anonymous_bytes
 from benchmarks.index_comparison.systems import ROOT, System
-from vitrine.processes.table import stat_fields
+from vitrine.processes.table import cpu_s_in, stat_fields
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SAMPLED_EVERY_S = 0.02
@@ -165,12 +165,10 @@ class MemoryWatch:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # a process that ended
-            if int(stat_fields(path)[1]) == pid:
-                found.append(int(path.parent.name))
-    return found
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _anonymous_or_none(pid: int) -> int:
@@ -188,10 +186,9 @@ def wait_until_ready(process: SystemProcess, *, limit_s: float = 120.0) -> int:
 def _cpu_seconds(pid: int) -> float:
     """Returns the CPU seconds of a process, threads included."""
     try:
-        fields = stat_fields(Path(f"/proc/{pid}/stat"))
+        return cpu_s_in(stat_fields(Path(f"/proc/{pid}/stat")))
     except OSError:  # it ended: its pipe says so
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def mapped_bytes(pid: int, folder: Path) -> int:

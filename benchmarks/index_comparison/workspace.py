@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.index_comparison.ground_truth import exact_rows
+from vitrine.files.whole import whole_file
 
 DISTRIBUTIONS = ("image", "text")
 KEPT = {"50%": 0.5, "10%": 0.1, "1%": 0.01, "0.1%": 0.001}
@@ -53,14 +54,13 @@ class Workspace:
 
     def write_vectors(self, blocks: Iterable[NDArray[np.float16]], *, rows: int, dimension: int) -> None:
         """Streams vectors to disk, one block in memory."""
-        partial = self.folder / "vectors.partial.npy"
-        mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(rows, dimension))
-        start = 0
-        for block in blocks:
-            mapped[start : start + len(block)] = block
-            start += len(block)
-        mapped.flush()
-        partial.rename(self.vectors)
+        with whole_file(self.vectors) as partial:
+            mapped = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=(rows, dimension))
+            start = 0
+            for block in blocks:
+                mapped[start : start + len(block)] = block
+                start += len(block)
+            mapped.flush()
 
     def write_queries(
         self, draw: Callable[[str, int], NDArray[np.float32]], *, tuning: int, measured: int, say: Callable[[str], None]
@@ -92,9 +92,8 @@ class Workspace:
             self._save(f"queries-{name}", asked)
 
     def _save(self, name: str, array: NDArray[np.float32] | NDArray[np.int64] | NDArray[np.bool_]) -> None:
-        partial = self.path(f"{name}.partial")
-        np.save(partial, array)
-        partial.rename(self.path(name))
+        with whole_file(self.path(name)) as partial, partial.open("wb") as stream:
+            np.save(stream, array)
 
 
 def _masks(vectors: NDArray[np.float16]) -> dict[str, NDArray[np.bool_]]:

@@ -13,7 +13,7 @@ from deploy.local.airflow_api import AirflowApi, AirflowError, DagRun
 from deploy.local.configuration import Configuration
 from deploy.local.watching.run_watch import dag_ids, wait_for_dags, wait_for_runs
 from vitrine.catalogs import Catalog, declare_catalog, read_catalogs
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections, open_ledger
 from vitrine.contracts.datasets import Manifest
 from vitrine.errors import CatalogError, PartitionKeyError
 from vitrine.ledger import Head, LivePointer
@@ -47,8 +47,7 @@ class CatalogState:
 
 def read_catalog_state(configuration: Configuration, catalog_id: str, *, days: Collection[str] = ()) -> CatalogState:
     """Returns the head, the live pointer and the manifests of a catalog; of one with many days only those of `days`."""
-    ledger, store = open_ledger(configuration.settings), open_object_store(configuration.settings)
-    try:
+    with open_connections(configuration.settings) as (store, ledger):
         head = ledger.partitions.head(catalog_id)
         live = ledger.releases.live(catalog_id)
         manifests, sources = {}, {}
@@ -60,8 +59,6 @@ def read_catalog_state(configuration: Configuration, catalog_id: str, *, days: C
             delivery = ledger.partitions.current_delivery(catalog_id=catalog_id, dt=dt)
             if delivery is not None and delivery.delivery_id == manifests[dt].delivery_id:
                 sources[dt] = delivery.source
-    finally:
-        ledger.close()
     return CatalogState(head, live, manifests, sources)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +21,7 @@ from deploy.local.mlflow_api import MlflowApi
 from deploy.local.supervisor import log_tail
 from vitrine.catalogs import declare_catalog, get_catalog
 from vitrine.errors import VitrineError
+from vitrine.files.whole import whole_folder
 
 CATALOG_ID = "demo"
 ITEMS = 2000
@@ -51,16 +51,8 @@ def run_demo(
     catalog = get_catalog(ROOT / "examples" / "catalogs.yaml", CATALOG_ID)
     declare_catalog(layout.catalogs_file, catalog)  # before Airflow starts, so that it parses the DAGs at once
     folder = layout.state_dir / ("demo_catalog" if items == ITEMS else f"demo_catalog-{items}")
-    drawing = _begin_drawing(folder, items=items, layout=layout, report=report)
-    try:
+    with _drawn_meanwhile(folder, items=items, layout=layout, report=report):
         configuration = lifecycle.up(layout, environment, report)
-        if drawing is not None:
-            _finish_drawing(drawing, folder, layout=layout, report=report)
-    except BaseException:
-        if drawing is not None:
-            drawing.kill()
-            drawing.wait()
-        raise
     register_encoder(configuration, report)
     days = {path.name.removeprefix("dt="): str(path) for path in sorted(folder.glob("dt=*"))}
     waiting = days_to_ingest(configuration, CATALOG_ID, days)
@@ -108,36 +100,34 @@ def register_encoder(configuration: Configuration, report: Report) -> None:
         report(line)
 
 
-def _begin_drawing(folder: Path, *, items: int, layout: Layout, report: Report) -> subprocess.Popen[bytes] | None:
-    """Starts to draw the catalog beside the services' start; None when it is there."""
+@contextmanager
+def _drawn_meanwhile(folder: Path, *, items: int, layout: Layout, report: Report) -> Iterator[None]:
+    """Draws the catalog while the block starts the services, and waits for it; one that is there is complete."""
     if folder.is_dir():
-        return None
-    scratch = _scratch(folder)
-    if scratch.exists():
-        shutil.rmtree(scratch)
+        yield
+        return
     report(f"drawing the demo catalog, {items:,} items")
-    with _open_private(layout.logs / "demo-catalog.log") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "examples.demo_catalog", "--out", str(scratch), "--items", str(items)],
-            # Marked, so that `make down` ends it when this command was killed.
-            env={**os.environ, processes.MARK: processes.service_mark(load_or_generate(layout).mark, "command")},
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def _finish_drawing(drawing: subprocess.Popen[bytes], folder: Path, *, layout: Layout, report: Report) -> None:
-    code = drawing.wait()
     log = layout.logs / "demo-catalog.log"
-    if code != 0:
-        raise DemoError(f"the demo catalog cannot be drawn (exit {code}); see {log}\n{log_tail(log)}")
-    _scratch(folder).rename(folder)  # a folder of this name is complete
+    with whole_folder(folder) as partial:
+        with _open_private(log) as output:
+            drawing = subprocess.Popen(
+                [sys.executable, "-m", "examples.demo_catalog", "--out", str(partial), "--items", str(items)],
+                # Marked, so that `make down` ends it when this command was killed.
+                env={**os.environ, processes.MARK: processes.service_mark(load_or_generate(layout).mark, "command")},
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield
+            code = drawing.wait()
+        except BaseException:
+            drawing.kill()
+            drawing.wait()
+            raise
+        if code != 0:
+            raise DemoError(f"the demo catalog cannot be drawn (exit {code}); see {log}\n{log_tail(log)}")
     report(f"the demo catalog lies in {folder}")
-
-
-def _scratch(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.partial")
 
 
 def _open_private(path: Path) -> IO[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import fcntl
 import hashlib
 import os
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from deploy.local import prerequisites
+from vitrine.files.locks import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
@@ -35,9 +35,8 @@ def set_up(environment: Mapping[str, str]) -> None:
     wanted = fingerprint()
     if _is_current(stamp, wanted):
         return
-    VENV.mkdir(exist_ok=True)
-    with (VENV / "vitrine-setup.lock").open("w") as held:  # not `.lock`, which is uv's own
-        fcntl.flock(held, fcntl.LOCK_EX)  # two commands at once: the second waits and finds all done
+    # Two commands at once: the second waits and finds all done. Not `.lock`, which is uv's own.
+    with locked(VENV / "vitrine-setup.lock"):
         if _is_current(stamp, wanted):
             return
         stamp.unlink(missing_ok=True)
@@ -47,8 +46,8 @@ def set_up(environment: Mapping[str, str]) -> None:
             _step("installing uv", [str(python), "-m", "pip", "install", "--quiet", UV], environment)
         uv = str(VENV / "bin" / "uv")
         uv_environment = {**environment, **uv_settings(pip_settings(python, environment), environment)}
-        locked = [uv, "pip", "sync", "--quiet", "--python", str(python), str(ROOT / "requirements.txt")]
-        _step("installing the locked dependencies (about 2.8 GB)", locked, uv_environment)
+        dependencies = [uv, "pip", "sync", "--quiet", "--python", str(python), str(ROOT / "requirements.txt")]
+        _step("installing the locked dependencies (about 2.8 GB)", dependencies, uv_environment)
         project = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", "--no-build-isolation"]
         _step("installing this project", [*project, "--editable", str(ROOT)], uv_environment)
         stamp.write_text(wanted)

@@ -24,6 +24,7 @@ from deploy.local.credentials import Credentials
 from deploy.local.layout import Layout, write_private
 from deploy.local.processes import ProcessIdentity
 from vitrine.errors import SettingsError
+from vitrine.files.whole import whole_folder
 
 # Each belongs to a role of its name, which can open no other.
 DATABASES = ("airflow", "mlflow", "vitrine")
@@ -74,23 +75,20 @@ def prepare(layout: Layout, credentials: Credentials) -> None:
     if (data / "PG_VERSION").exists():
         return
     layout.postgres.mkdir(exist_ok=True, mode=0o700)
-    # Renamed at the end: a data folder that exists is complete, whenever this is killed.
-    scratch = layout.postgres / "data.new"
-    shutil.rmtree(scratch, ignore_errors=True)
-    _make_owned(scratch)
-    password = layout.postgres / "initdb-password"
-    write_private(password, credentials.database_admin_password)
-    command = [
-        *_as_owner(), _program("initdb"), "--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}",
-        "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", f"--pgdata={scratch}",
-    ]  # fmt: skip
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    finally:
-        password.unlink()
-    if done.returncode != 0:
-        raise SettingsError(f"PostgreSQL's initdb failed in {scratch}: {done.stdout.strip()[-600:]}")
-    scratch.rename(data)
+    with whole_folder(data) as partial:  # a data folder that exists is complete, whenever this is killed
+        _make_owned(partial)
+        password = layout.postgres / "initdb-password"
+        write_private(password, credentials.database_admin_password)
+        command = [
+            *_as_owner(), _program("initdb"), "--username=postgres", "--auth=scram-sha-256", f"--pwfile={password}",
+            "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", f"--pgdata={partial}",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        finally:
+            password.unlink()
+        if done.returncode != 0:
+            raise SettingsError(f"PostgreSQL's initdb failed in {partial}: {done.stdout.strip()[-600:]}")
 
 
 def server_command(layout: Layout) -> tuple[str, ...]:

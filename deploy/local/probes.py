@@ -6,12 +6,9 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from datetime import datetime
 from http.client import HTTPException
 from typing import Any
-
-Probe = Callable[[], bool]
 
 _TIMEOUT_S = 5.0
 # No proxy of the environment stands between this machine and itself.

@@ -18,6 +18,7 @@ from pathlib import Path
 from vitrine.processes.table import (
     ProcessIdentity,
     boot_id,
+    cpu_s_in,
     identify,  # noqa: F401 - part of what this module offers
     is_alive,
     stat_fields,
@@ -29,7 +30,6 @@ MARK = "_VITRINE_PLATFORM"
 # include/linux/sched.h; `flags` is field 9 of proc_pid_stat(5).
 _PF_EXITING = 0x4
 _SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _read_row(pid: int, boot: str) -> ProcessRow | None:
         is_zombie=state in "ZX",
         is_exiting=bool(int(fields[6]) & _PF_EXITING),
         is_suspended=state == "T",
-        cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+        cpu_s=cpu_s_in(fields),
     )
 
 

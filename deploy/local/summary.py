@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from rich.console import Console
@@ -157,8 +158,5 @@ def live_release(configuration: Configuration, catalog_id: str) -> dict[str, Any
 
 
 def _live_pointers(configuration: Configuration) -> dict[str, LivePointer]:
-    ledger = open_ledger(configuration.settings)
-    try:
+    with closing(open_ledger(configuration.settings)) as ledger:
         return ledger.releases.all_live()
-    finally:
-        ledger.close()

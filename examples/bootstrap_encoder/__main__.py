@@ -20,6 +20,7 @@ from examples.bootstrap_encoder.contrastive import TrainingPlan, train_dual_towe
 from examples.bootstrap_encoder.corpus import Corpus, batches, corpus_texts, render_corpus
 from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
 from vitrine.encoder.tokenizer import TextTokenizer
+from vitrine.files.whole import whole_file
 from vitrine.identity import sha256_hex
 from vitrine.images.preprocessing import Preprocessing
 
@@ -165,10 +166,9 @@ def _save(model: CLIPModel, preprocessing: Preprocessing, into: Path) -> None:
 def _save_weights(model: CLIPModel, path: Path) -> None:
     """Weights as float16 halve the file; they are float32 again once loaded."""
     tensors = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in model.state_dict().items()}
-    unfinished = path.with_name(f"{path.name}.part")
-    save_file(tensors, unfinished, metadata={"format": "pt"})
-    unfinished.chmod(0o644)
-    unfinished.rename(path)
+    with whole_file(path) as partial:
+        save_file(tensors, partial, metadata={"format": "pt"})
+        partial.chmod(0o644)
 
 
 if __name__ == "__main__":

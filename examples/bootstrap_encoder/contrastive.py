@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,11 @@ from typing import Any
 
 import torch
 
+from training.loop.optimisation import make_optimizer, make_scaler, mixed_precision, move_weights, set_rate
 from training.objectives.losses import symmetric_info_nce
+from training.options import TrainingPrecision
+
+_PRECISION: TrainingPrecision = "bf16"
 
 
 @dataclass(frozen=True)
@@ -68,27 +71,25 @@ def train_dual_tower(
         batches: endless.
         on_progress: called with the step and the mean loss since the last call, every few seconds.
     """
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=plan.learning_rate,
-        betas=(0.9, 0.98),
-    )
+    device = torch.device(autocast_device)
+    optimizer = make_optimizer(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
+    scaler = make_scaler(_PRECISION, device=device)
     model.train()
     losses: list[float] = []
     told = time.monotonic()
     for step in range(plan.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * _rate(step, plan)
+        set_rate(
+            optimizer,
+            learning_rate=plan.learning_rate,
+            step=step,
+            steps=plan.steps,
+            warmup_steps=plan.warmup_steps,
+        )
         dropped = plan.dropped_patches if step < plan.whole_from * plan.steps else 0.0
-        loss = _loss(model, next(batches), plan=plan, dropped=dropped, device=autocast_device)
+        loss = _loss(model, next(batches), plan=plan, dropped=dropped, device=device)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0.0, math.log(100.0))  # as CLIP: beyond it training becomes unstable
+        scaler.scale(loss).backward()
+        move_weights(optimizer, model.parameters(), logit_scale=model.logit_scale, max_norm=1.0, scaler=scaler)
         losses.append(float(loss.detach()))
         if on_progress is not None and (time.monotonic() - told > 5.0 or step + 1 == plan.steps):
             on_progress(step + 1, sum(losses) / len(losses))
@@ -111,8 +112,10 @@ def project_images(model: Any, pixels: torch.Tensor, *, dropped_patches: float =
     return model.visual_projection(tower.post_layernorm(hidden[:, 0]))
 
 
-def _loss(model: Any, batch: ContrastiveBatch, *, plan: TrainingPlan, dropped: float, device: str) -> torch.Tensor:
-    with torch.autocast(device, dtype=torch.bfloat16):
+def _loss(
+    model: Any, batch: ContrastiveBatch, *, plan: TrainingPlan, dropped: float, device: torch.device
+) -> torch.Tensor:
+    with mixed_precision(_PRECISION, device=device):
         images = project_images(model, torch.cat([batch.first, batch.second]), dropped_patches=dropped)
         texts = model.text_projection(model.text_model(input_ids=batch.token_ids).pooler_output)
     images = torch.nn.functional.normalize(images.float(), dim=1)
@@ -127,9 +130,3 @@ def _loss(model: Any, batch: ContrastiveBatch, *, plan: TrainingPlan, dropped: f
         for start, end in batch.groups or ((0, len(texts)),)
     ]
     return views + plan.text_weight * torch.stack(words).mean()
-
-
-def _rate(step: int, plan: TrainingPlan) -> float:
-    if step < plan.warmup_steps:
-        return (step + 1) / plan.warmup_steps
-    return 0.5 * (1.0 + math.cos(math.pi * (step - plan.warmup_steps) / max(1, plan.steps - plan.warmup_steps)))

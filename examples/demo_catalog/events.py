@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from examples.demo_catalog.faults import FAULTS
 from examples.demo_catalog.plan import trend
 from vitrine.contracts.events import event_schema
+from vitrine.files.whole import whole_folder
 
 DAYS = 28
 SESSIONS = 60
@@ -64,32 +64,35 @@ def write_event_log(
         raise ValueError(f"{folder} has no ground_truth/views.parquet; expected the folder of a demo catalog")
     if (folder / "events").is_dir():
         return {path.name.removeprefix("dt="): _counts(path) for path in sorted((folder / "events").glob("dt=*"))}
-    shelf = _Shelf.read(folder)
-    last = date.fromisoformat(shelf.last_day)
-    partial = folder / "events.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    truth: list[dict[str, object]] = []
-    for number in range(days):
-        day = last - timedelta(days=days - 1 - number)
-        rows = _Day(shelf, day, number, days, np.random.default_rng([77, seed, number])).rows(sessions)
-        target = partial / f"dt={day.isoformat()}"
-        target.mkdir(parents=True)
-        table = pa.Table.from_pylist([{k: row[k] for k in event_schema().names} for row in rows], schema=event_schema())
-        pq.write_table(table, target / "part-00000.parquet", compression="zstd")
-        truth += [{name: row[name] for name in _TRUTH.names} for row in rows]
-    pq.write_table(pa.Table.from_pylist(truth, schema=_TRUTH), folder / "ground_truth" / "events.parquet")
-    told = {
-        "seed": seed,
-        "examination": {k: examination(k) for k in range(1, POSITIONS + 1)},
-        "click_if_examined": dict(enumerate(CLICK_IF_EXAMINED)),
-        "noise_click": NOISE_CLICK,
-    }
-    (folder / "ground_truth" / "events.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    partial.rename(folder / "events")
+    with whole_folder(folder / "events") as partial:
+        truth = _write_days(partial, _Shelf.read(folder), seed=seed, days=days, sessions=sessions)
+        pq.write_table(truth, folder / "ground_truth" / "events.parquet")
+        told = {
+            "seed": seed,
+            "examination": {k: examination(k) for k in range(1, POSITIONS + 1)},
+            "click_if_examined": dict(enumerate(CLICK_IF_EXAMINED)),
+            "noise_click": NOISE_CLICK,
+        }
+        (folder / "ground_truth" / "events.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return write_event_log(folder, seed=seed, days=days, sessions=sessions)
 
 
 _TRUTH = pa.schema([("event_id", pa.string()), ("relevance", pa.int8()), ("is_noise", pa.bool_())])
+
+
+def _write_days(into: Path, shelf: _Shelf, *, seed: int, days: int, sessions: int) -> pa.Table:
+    """Writes the events of each day, and returns the truth about them."""
+    last = date.fromisoformat(shelf.last_day)
+    truth: list[dict[str, object]] = []
+    for number in range(days):
+        day = last - timedelta(days=days - 1 - number)
+        rows = _Day(shelf, day, number, days, np.random.default_rng([77, seed, number])).rows(sessions)
+        target = into / f"dt={day.isoformat()}"
+        target.mkdir(parents=True)
+        table = pa.Table.from_pylist([{k: row[k] for k in event_schema().names} for row in rows], schema=event_schema())
+        pq.write_table(table, target / "part-00000.parquet", compression="zstd")
+        truth += [{name: row[name] for name in _TRUTH.names} for row in rows]
+    return pa.Table.from_pylist(truth, schema=_TRUTH)
 
 
 @dataclass(frozen=True)

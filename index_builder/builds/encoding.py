@@ -116,7 +116,7 @@ def _in_process(
 def _by_spark(
     settings: Settings, task: EncodeTask, parts: Sequence[PlannedPart]
 ) -> tuple[EncodeSummary, AnonymousPeak]:
-    from index_builder.builds.session import spark_session
+    from spark_runtime.session import spark_session
 
     tasks = min(len(parts), max(4 * settings.spark_partitions, -(-len(parts) // _PARTS_A_TASK)))
     with spark_session(settings, name=f"encode {task.plan.catalog_id}") as spark:

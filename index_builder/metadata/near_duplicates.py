@@ -1,26 +1,24 @@
 """Near duplicates among many perceptual hashes, with a cost that grows with their number, not with its square.
 
-Hashes of 64 bits that differ in at most d are alike in all bits of at least b - d of b blocks (Manku et al., Detecting
-near-duplicates for web crawling, WWW 2007, section 3). So for each choice of b - d blocks the hashes are sorted by
-these blocks' bits, and compared only with those that agree in them. More blocks mean more tables, of which fewer hashes
+For each choice of bands in which near hashes must agree (`vitrine.duplicates.hash_bands`), the hashes are sorted by
+these bands' bits, and compared only with those that agree in them. More bands mean more tables, of which fewer hashes
 agree by chance: at d = 3, 10 million hashes are sorted into 10 tables by 25 bits each.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitrine.duplicates.disjoint_sets import DisjointSets
+from vitrine.duplicates.hash_bands import HASH_BITS, Band, agreeing_bands, hash_bands
 
-_BITS = 64
-_MOST_BLOCKS = 13
+_MOST_BANDS = 13
 _SORTING = 20  # what sorting costs a hash, in comparisons
-# Of the others that agree in the blocks, each hash is compared with so many, the nearest in order of the remaining
+# Of the others that agree in the bands, each hash is compared with so many, the nearest in order of the remaining
 # bits: pictures that all look alike, such as a shop's placeholders in a thousand sizes, cost no square of their number.
 _MOST_COMPARED = 512
 _SLICE_ROWS = 1 << 20  # of a sorted table at a time, so that memory is bounded
@@ -29,7 +27,7 @@ _SLICE_ROWS = 1 << 20  # of a sorted table at a time, so that memory is bounded
 def near_components(hashes: NDArray[np.uint64], *, max_distance: int) -> NDArray[np.uint32]:
     """Returns which hashes are connected by steps of at most `max_distance` bits.
 
-    All are found, except that of more than 512 hashes that agree in the blocks of a table, the far ones of that table
+    All are found, except that of more than 512 hashes that agree in the bands of a table, the far ones of that table
     are not compared. Takes about 40 bytes of memory a hash, and some 200 for each that has a near one.
 
     Args:
@@ -57,12 +55,12 @@ def near_pairs(
     hashes: NDArray[np.uint64], *, max_distance: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yields places of hashes that differ in at most `max_distance` bits, some pairs several times."""
-    blocks = _block_edges(_blocks(len(hashes), max_distance))
-    for leading in itertools.combinations(blocks, len(blocks) - max_distance):
-        turned = _with_bits_first(hashes, [*leading, *(block for block in blocks if block not in leading)])
+    count = _best_count(len(hashes), max_distance)
+    for leading in agreeing_bands(count, max_distance=max_distance):
+        turned = _with_bits_first(hashes, [*leading, *(band for band in hash_bands(count) if band not in leading)])
         order = np.argsort(turned).astype(np.uint32)
         turned.sort()
-        shift = np.uint64(_BITS - sum(stop - start for start, stop in leading))
+        shift = np.uint64(HASH_BITS - sum(band.width for band in leading))
         yield from _pairs_in_order(turned, order, shift, max_distance)
 
 
@@ -83,31 +81,25 @@ def _pairs_in_order(
                 yield order[places[near]].astype(np.int64), order[places[near] + lag].astype(np.int64)
 
 
-def _blocks(count: int, max_distance: int) -> int:
-    """Returns the number of blocks at which sorting the tables and comparing what agrees by chance cost least."""
+def _best_count(hashes: int, max_distance: int) -> int:
+    """Returns the number of bands at which sorting the tables and comparing what agrees by chance cost least."""
 
-    def cost(blocks: int) -> float:
-        agreeing = blocks - max_distance
-        by_chance = min(count / 2 ** (agreeing * _BITS // blocks), _MOST_COMPARED)
-        return math.comb(blocks, agreeing) * (_SORTING + by_chance)
+    def cost(bands: int) -> float:
+        agreeing = bands - max_distance
+        by_chance = min(hashes / 2 ** (agreeing * HASH_BITS // bands), _MOST_COMPARED)
+        return math.comb(bands, agreeing) * (_SORTING + by_chance)
 
-    return min(range(max_distance + 1, _MOST_BLOCKS), key=cost)
-
-
-def _block_edges(blocks: int) -> list[tuple[int, int]]:
-    bounds = [block * _BITS // blocks for block in range(blocks + 1)]
-    return list(itertools.pairwise(bounds))
+    return min(range(max_distance + 1, _MOST_BANDS), key=cost)
 
 
-def _with_bits_first(hashes: NDArray[np.uint64], blocks: list[tuple[int, int]]) -> NDArray[np.uint64]:
-    """Returns the hashes with the bits of some blocks, counted from the lowest, moved to the front in that order."""
+def _with_bits_first(hashes: NDArray[np.uint64], bands: Sequence[Band]) -> NDArray[np.uint64]:
+    """Returns the hashes with the bits of the bands moved to the front in that order."""
     turned = np.zeros_like(hashes)
-    for start, stop in blocks:
-        width = stop - start
-        if width == _BITS:
+    for band in bands:
+        if band.width == HASH_BITS:
             return hashes.copy()
-        bits = hashes >> np.uint64(start)
-        bits &= np.uint64((1 << width) - 1)
-        turned <<= np.uint64(width)
+        bits = hashes >> np.uint64(band.start)
+        bits &= np.uint64(band.mask)
+        turned <<= np.uint64(band.width)
         turned |= bits
     return turned

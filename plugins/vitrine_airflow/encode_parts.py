@@ -11,7 +11,7 @@ from vitrine_airflow.spark import StageJob
 
 
 class EncodeParts(StageJob):
-    """The encoding of a plan, by spark-submit of `index_builder/submit.py` where it is worth it; returns the plan's id.
+    """The encoding of a plan, by spark-submit where it is worth it; returns the plan's id.
 
     Args:
         catalog_id: whose plan.

@@ -1,4 +1,4 @@
-"""Jobs of stages: `spark-submit` of `<stage>/submit.py`, configured by the settings; small ones run in the task."""
+"""Jobs of stages: spark-submit of one file for all of them, configured by the settings; small ones run in the task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WITH_PROVENANCE = {"mine", "run-training"}  # verbs that write who asked beside
 
 
 class StageJob(SparkSubmitOperator):
-    """Runs one verb of a stage by spark-submit of the stage's `submit.py`.
+    """Runs one verb of a stage by spark-submit of `spark_runtime/submit.py`.
 
     The connection `spark_default` names the master, which the set-up makes from `VITRINE_SPARK_MASTER`.
 
@@ -49,10 +49,10 @@ class StageJob(SparkSubmitOperator):
 
         settings = run.settings()
         self.name = f"{context['ti'].dag_id} {context['ti'].task_id}"
-        self.application = submit_script(self.stage)
+        self.application = submit_script()
         run_of = context["dag_run"]
         made_by = {"dag-id": run_of.dag_id, "dag-run-id": run_of.run_id} if self.verb in _WITH_PROVENANCE else {}
-        self.application_args = [self.verb, *command_line({**self._given_options(), **made_by})]
+        self.application_args = [self.stage, self.verb, *command_line({**self._given_options(), **made_by})]
         python = os.environ.get("PYSPARK_PYTHON", sys.executable)
         with scratch_folder(settings, "spark") as scratch:
             self.conf = spark_configuration(settings, python=python, scratch=scratch)
@@ -114,15 +114,15 @@ class _BoundSparkSubmitHook(SparkSubmitHook):
         return super().submit(application, preexec_fn=_die_with_parent, **kwargs)
 
 
-def submit_script(stage: str) -> str:
-    """Returns the path of the script that is submitted for a stage.
+def submit_script() -> str:
+    """Returns the path of the script that is submitted; its first argument is the stage.
 
     Raises:
-        SettingsError: the stage is not installed here.
+        SettingsError: it is not installed here.
     """
-    spec = find_spec(stage)
+    spec = find_spec("spark_runtime")
     if spec is None or not spec.submodule_search_locations:
-        raise SettingsError(f"the package {stage} is not importable by the Airflow worker; run `make setup` there")
+        raise SettingsError("the package spark_runtime is not importable by the Airflow worker; run `make setup` there")
     return str(Path(spec.submodule_search_locations[0]) / "submit.py")
 
 

@@ -1,4 +1,4 @@
-"""Trainings: `spark-submit` of `training/submit.py`, where TorchDistributor starts further processes."""
+"""Trainings: `spark-submit` of the stage `training`, where TorchDistributor starts further processes."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from vitrine.errors import DeliveryError
 from vitrine.identity import sha256_hex
 from vitrine.items.byte_ranges import CHUNK_BYTES
 from vitrine.items.image_uris import is_relative, relative_path
+from vitrine.lookahead import ahead
 from vitrine.progress import Advance
 from vitrine.storage import ObjectStore
 from vitrine.storage.object_file import StoredBytes
@@ -48,11 +49,9 @@ def copy_images(
         path, sha256 = image
         copy_file(store, f"{prefix}/{path}", folder / path, sha256=sha256)
 
-    images = listing.marked()
     with ThreadPoolExecutor(threads) as pool:
-        while batch := list(islice(images, _BATCH)):
-            for _ in pool.map(copy, batch):
-                advance()
+        for _ in ahead(pool, copy, listing.marked(), limit=_BATCH):
+            advance()
 
 
 def copy_file(store: ObjectStore, key: str, path: Path, *, sha256: str) -> None:

@@ -60,9 +60,9 @@ def embed_images(
         ContractError: a pack does not hold what the manifest says, or a packed image cannot be decoded.
     """
 
-    def fetch(unit: EmbeddingUnit) -> PackedImages | None:
+    def fetch(unit: EmbeddingUnit) -> tuple[EmbeddingUnit, PackedImages | None]:
         standing = blocks.committed(catalog_id=catalog_id, fingerprint=encoder.fingerprint, source_ids=[unit.source_id])
-        return None if (unit.source_id, unit.row_group) in standing else read_unit(object_store, unit)
+        return unit, None if (unit.source_id, unit.row_group) in standing else read_unit(object_store, unit)
 
     def squares(batch: tuple[PackedImages, int]) -> NDArray[np.uint8]:
         images, row = batch
@@ -74,7 +74,7 @@ def embed_images(
                 yield unit, None
                 continue
             rows = ((images, row) for row in range(len(images.sha256s)))
-            decoded = (square for _, square in ahead(decoders, squares, rows, limit=BATCHES_AHEAD * batch_size))
+            decoded = ahead(decoders, squares, rows, limit=BATCHES_AHEAD * batch_size)
             with unforeseen_at(f"{unit.key}, row group {unit.row_group}"):
                 encoded = [
                     encoder.encode_pixels(encoder.preprocessing.normalise(np.stack(batch)))

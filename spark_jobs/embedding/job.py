@@ -150,11 +150,11 @@ def _taken(waiting: queue.SimpleQueue[EmbeddingUnit]) -> Iterator[EmbeddingUnit]
 
 
 def _by_spark(settings: Settings, task: EmbedTask, units: Sequence[EmbeddingUnit]) -> EmbedSummary:
-    from spark_runtime.session import spark_errors, spark_session
+    from spark_runtime.session import spark_session
 
     tasks = min(len(units), max(4 * settings.spark_partitions, -(-len(units) // UNITS_A_TASK)))
     rows = [(unit.source_id, unit.row_group, unit.key) for unit in units]
-    with spark_errors(), spark_session(settings, name=f"embed {task.catalog.catalog_id}") as spark:
+    with spark_session(settings, name=f"embed {task.catalog.catalog_id}") as spark:
         frame = spark.createDataFrame(rows, "source_id string, row_group int, key string").repartition(tasks)
         done = frame.mapInArrow(
             partial(embed_partition, task), SUMMARY_SCHEMA, profile=_gpu_profile(settings, spark)

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import func, select
 
 from vitrine.errors import LedgerError
-from vitrine.ledger import Ledger, tables
+from vitrine.ledger import Ledger
 
 POLL_S = 5.0
 
@@ -20,13 +19,13 @@ POLL_S = 5.0
 @contextmanager
 def watched(ledger: Ledger, *, catalog_id: str, fingerprint: str, units: int, poll_s: float = POLL_S) -> Iterator[None]:
     """Shows how many of `units` were committed, and images a second, while the body runs."""
-    before = committed_counts(ledger, catalog_id=catalog_id, fingerprint=fingerprint)
+    before = ledger.blocks.counts(catalog_id=catalog_id, fingerprint=fingerprint)
     began = time.monotonic()
     stop = threading.Event()
 
     def line() -> tuple[int, str]:
-        now = committed_counts(ledger, catalog_id=catalog_id, fingerprint=fingerprint)
-        done, images = now[0] - before[0], now[1] - before[1]
+        now = ledger.blocks.counts(catalog_id=catalog_id, fingerprint=fingerprint)
+        done, images = now.blocks - before.blocks, now.images - before.images
         rate = images / max(1e-9, time.monotonic() - began)
         return done, f"{images:,} images, {rate:,.1f} images/s"
 
@@ -57,14 +56,3 @@ def watched(ledger: Ledger, *, catalog_id: str, fingerprint: str, units: int, po
     finally:
         stop.set()
         thread.join()
-
-
-def committed_counts(ledger: Ledger, *, catalog_id: str, fingerprint: str) -> tuple[int, int]:
-    """Returns how many blocks and images of a catalog are committed under an encoder."""
-    table = tables.embedding_blocks
-    query = select(func.count(), func.coalesce(func.sum(table.c.rows), 0)).where(
-        (table.c.catalog_id == catalog_id) & (table.c.fingerprint == fingerprint)
-    )
-    with ledger.database.transaction() as connection:
-        blocks, images = connection.execute(query).one()
-    return int(blocks), int(images)

@@ -17,7 +17,7 @@ from spark_jobs.mining.samples.locations import with_pack_rows
 from spark_jobs.mining.samples.near_duplicates import with_near_duplicate_groups
 from spark_jobs.mining.samples.splitting import with_splits
 from spark_jobs.mining.samples.vector_shards import write_shards
-from spark_runtime.session import spark_errors, spark_session
+from spark_runtime.session import spark_session
 from spark_runtime.stage_progress import shown_stages
 from vitrine.contracts.training_sets import (
     MiningPlan,
@@ -49,7 +49,7 @@ def mine(
         ContractError: no item is left to learn from.
     """
     label = f"mine {plan.catalog_id}"
-    with spark_errors(), spark_session(settings, name=label) as spark, shown_stages(spark, label=label):
+    with spark_session(settings, name=label) as spark, shown_stages(spark, label=label):
         return _Attempt(spark, settings, object_store, plan, attempt_id=attempt_id, scratch=scratch).run()
 
 

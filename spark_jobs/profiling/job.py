@@ -24,7 +24,7 @@ from spark_jobs.profiling.spool import Spool
 from spark_jobs.profiling.tables import FrameTooLargeError, TableEngine
 from spark_jobs.profiling.task import ProfileTask
 from spark_runtime.configuration import in_process_rows, is_local, local_threads
-from spark_runtime.session import spark_errors, spark_session
+from spark_runtime.session import spark_session
 from spark_runtime.stage_progress import shown_stages
 from vitrine.catalogs import get_catalog
 from vitrine.connections import open_connections
@@ -118,7 +118,7 @@ def _here(settings: Settings, ledger: Ledger, store: ObjectStore, task: ProfileT
 
 
 def _by_spark(settings: Settings, ledger: Ledger, store: ObjectStore, task: ProfileTask, *, name: str) -> ProfileOutput:
-    with spark_errors(), spark_session(settings, name=name) as spark, ExitStack() as held:
+    with spark_session(settings, name=name) as spark, ExitStack() as held:
         held.enter_context(shown_stages(spark, label=name))
         if is_local(settings.spark_master):  # executors of a cluster share no folder that anybody would clear
             task = _with_spool(settings, task, processes=local_threads(settings), held=held)

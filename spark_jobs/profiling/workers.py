@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 
@@ -34,9 +36,23 @@ from vitrine.items.files import count_rows, read_rows
 from vitrine.items.limits import ReadingLimits
 from vitrine.items.row_errors import at_row, row_name, unforeseen_at
 from vitrine.items.rows import judge_rows
+from vitrine.lookahead import begun_ahead
 from vitrine.storage.object_file import StoredBytes, open_parquet
 
 _BATCHES_AHEAD = 2  # batches whose images are fetched while an earlier one is waited for
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """A batch, the image that each of its rows wants judged, and the verdicts that are under way, by URI."""
+
+    batch: pa.RecordBatch
+    wanted: list[str | None]
+    futures: dict[str, Future[JudgedImage]]
+
+    def cancel(self) -> None:
+        for future in self.futures.values():
+            future.cancel()
 
 
 def count_split_rows(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -81,26 +97,19 @@ def profile_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBat
         policy=task.policy,
         keep=None if task.spool is None else process_spool(task.spool).keep,
     )
-    waiting: deque[tuple[pa.RecordBatch, list[str | None], dict[str, Future[JudgedImage]]]] = deque()
-    with ThreadPoolExecutor(task.settings.fetch_threads, thread_name_prefix="profile") as pool:
-        try:
-            for batch in batches:
-                wanted = _wanted_images(batch)
-                marks = _marks(batch)
-                futures = {
-                    uri: pool.submit(judge, uri, mark=marks.get(uri))
-                    for uri in dict.fromkeys(wanted)
-                    if uri is not None
-                }
-                waiting.append((batch, wanted, futures))
-                if len(waiting) > _BATCHES_AHEAD:
-                    yield _with_profiles(*waiting.popleft())
-            while waiting:
-                yield _with_profiles(*waiting.popleft())
-        finally:
-            for _, _, futures in waiting:
-                for future in futures.values():
-                    future.cancel()
+
+    def begin(batch: pa.RecordBatch) -> _Judging:
+        wanted, marks = _wanted_images(batch), _marks(batch)
+        futures = {
+            uri: pool.submit(judge, uri, mark=marks.get(uri)) for uri in dict.fromkeys(wanted) if uri is not None
+        }
+        return _Judging(batch, wanted, futures)
+
+    with (
+        ThreadPoolExecutor(task.settings.fetch_threads, thread_name_prefix="profile") as pool,
+        closing(begun_ahead(begin, batches, limit=_BATCHES_AHEAD, drop=_Judging.cancel)) as begun,
+    ):
+        yield from map(_with_profiles, begun)
 
 
 def write_parts(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -144,12 +153,11 @@ def _marks(batch: pa.RecordBatch) -> dict[str | None, str | None]:
     return dict(zip(batch.column("image_uri").to_pylist(), batch.column("image_mark").to_pylist(), strict=True))
 
 
-def _with_profiles(
-    batch: pa.RecordBatch, wanted: list[str | None], futures: dict[str, Future[JudgedImage]]
-) -> pa.RecordBatch:
+def _with_profiles(judging: _Judging) -> pa.RecordBatch:
+    batch, wanted = judging.batch, judging.wanted
     judged = {}
     places = {uri: place for place, uri in reversed(list(enumerate(wanted)))}
-    for uri, future in futures.items():
+    for uri, future in judging.futures.items():
         with at_row(_row_at(places[uri], uri, batch)):
             judged[uri] = future.result()
     images = [judged[uri] if uri is not None else None for uri in wanted]

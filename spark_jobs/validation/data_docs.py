@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vitrine.files.scratch import swept_folder
+from vitrine.files.whole import replace_folder
 from vitrine.storage import ObjectStore
 
 
@@ -29,6 +30,5 @@ def keep_local_copy(docs_dir: Path, target: Path) -> Path:
     with swept_folder(target.parent / ".arriving", target.name) as folder:
         arriving = folder / "docs"
         shutil.copytree(docs_dir, arriving)
-        shutil.rmtree(target, ignore_errors=True)
-        arriving.rename(target)
+        replace_folder(arriving, target)
     return target / "index.html"

@@ -87,9 +87,9 @@ def run_suites(
         texts = [field.name for field in frame_schema() if field.type == pa.string()]
         frame = frame.astype(dict.fromkeys(texts, object))  # the expectations do not know pandas' own `str`
         return _run(frame, engine="pandas", suites=suites, docs_dir=docs_dir)
-    from spark_runtime.session import spark_errors, spark_session
+    from spark_runtime.session import spark_session
 
-    with spark_errors(), spark_session(settings, name="validate") as spark:
+    with spark_session(settings, name="validate") as spark:
         keys = spark.createDataFrame([(part.key,) for part in parts], "key string")
         tasks = min(len(parts), 4 * settings.spark_partitions)
         read = partial(_read_parts, object_store)

@@ -84,9 +84,3 @@ def test_the_steps_of_a_build_hand_ids_to_one_another(dag_bag: DagBag) -> None:
     }
     assert dag.get_task("encode_parts").plan_id is not None
     assert dag.params["retrain"] is False
-
-
-def test_what_spark_submit_is_handed_is_the_command_of_the_stage() -> None:
-    from vitrine_airflow.spark import submit_script
-
-    assert submit_script("index_builder").endswith("index_builder/submit.py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.dags.test_encoders import make_live
-from tests.serving.tiny_release import publish_tiny_release
+from tests.replicas.tiny_release import publish_tiny_release
 from vitrine.errors import ReleaseError, StaleGenerationError, UncoveredHeadError
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,6 +54,41 @@ def test_the_connection_of_the_set_up_names_the_master(
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", spark_connection(master))
 
     assert SparkSubmitHook()._resolve_connection()["master"] == expected
+
+
+def test_one_script_is_submitted_for_all_stages_under_the_name_of_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+    from vitrine_airflow.encode_parts import EncodeParts
+    from vitrine_airflow.spark import SparkJob, StageJob
+    from vitrine_airflow.train_job import TrainJob
+
+    submitted: list[tuple[Path, str, str]] = []
+    monkeypatch.setattr(
+        SparkSubmitOperator,
+        "execute",
+        lambda task, _: submitted.append((Path(task.application), task.name, " ".join(task.application_args))),
+    )
+    monkeypatch.setenv("VITRINE_STATE_DIR", str(tmp_path))
+    run = SimpleNamespace(dag_id="demo.nightly", run_id="by-hand")
+    task = SimpleNamespace(dag_id="demo.nightly", task_id="job")
+
+    for job in (
+        SparkJob(task_id="job", verb="embed", options={"catalog": "demo", "head": True}, fingerprint="f1"),
+        EncodeParts(task_id="job", catalog_id="demo", plan_id="p1"),
+        TrainJob(task_id="job", verb="run-training", options={"catalog": "demo"}),
+    ):
+        StageJob.execute(job, {"ti": task, "dag_run": run})
+
+    scripts, names, arguments = zip(*submitted, strict=True)
+    assert set(scripts) == {ROOT / "spark_runtime" / "submit.py"}
+    assert set(names) == {"demo.nightly job"}
+    assert list(arguments) == [
+        "spark_jobs embed --catalog demo --head --fingerprint f1",
+        "index_builder encode --catalog demo --plan p1",
+        "training run-training --catalog demo --dag-id demo.nightly --dag-run-id by-hand",
+    ]
 
 
 def test_a_small_day_is_profiled_by_the_task_and_a_large_one_by_spark_submit(

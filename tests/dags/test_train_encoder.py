@@ -114,11 +114,3 @@ def test_the_form_refuses_what_no_training_can_mean(field: dict[str, Any]) -> No
 
     with pytest.raises(ParamValidationError):
         TRAIN_FORM[name].resolve(value)
-
-
-def test_a_training_is_submitted_from_its_own_stage() -> None:
-    from vitrine_airflow.spark import submit_script
-    from vitrine_airflow.train_job import TrainJob
-
-    assert TrainJob.stage == "training"
-    assert submit_script("training").endswith("training/submit.py")

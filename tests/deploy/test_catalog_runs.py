@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.local.catalog_runs import catalog_of
-from tests.spark_jobs.delivered_folder import write_jsonl, write_parquet
+from tests.items_files import write_jsonl, write_parquet
 from vitrine.catalogs import Catalog, declare_catalog, read_catalogs
 from vitrine.errors import DeliveryError
 from vitrine.ledger import Ledger

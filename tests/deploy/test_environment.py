@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,16 @@ def torch_version() -> str:
     locked = re.search(r"^torch==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert locked is not None
     return locked.group(1)
+
+
+def test_it_runs_before_anything_is_installed() -> None:
+    code = "import sys, deploy.local.environment; print('site' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=ROOT, env={}, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "False\n"
 
 
 def test_the_lock_asks_for_the_cpu_build_of_torch() -> None:

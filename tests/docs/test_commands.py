@@ -24,6 +24,7 @@ PARSERS = {"deploy.local": deploy.local.__main__.command_parser, "vitrine": vitr
 def _commands(page: str) -> list[str]:
     """Returns the commands of a page's indented blocks (in a session those after `$ `) and of its inline code."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    text = text.partition("<!-- map -->")[0]  # what follows is made of docstrings
     found = re.findall(r"`((?:make|python -m)(?: [^`]*)?)`", text)
     for block in re.findall(r"(?:^ {4}.*\n)+", text, re.MULTILINE):
         lines = [line[4:] for line in block.splitlines()]

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.end_to_end.conftest import CATALOG_ID
+from tests.head_rows import head_rows
 from tests.platform_fixture import Platform
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.head.reader import head_rows
 
 
 def embedded_keys(platform: Platform, fingerprint: str) -> list[str]:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from sqlalchemy import create_engine, text
 
 from deploy.local import supervisor
 from tests.platform_fixture import Platform
 from tests.waiting import is_gone, wait_for
 from vitrine.files.whole import replace_file
-from vitrine.processes.table import stat_fields
 
 _TASK = re.compile(r"^airflow worker -- [0-9a-f-]{36}$")
 
@@ -24,7 +24,11 @@ def spark_driver(platform: Platform, verb: str) -> int | None:
     """Returns the JVM of a Spark job of this platform."""
     own = f"VITRINE_STATE_DIR={platform.settings.state_dir}".encode()
     for pid, command in _processes():
-        if "org.apache.spark.deploy.SparkSubmit" in command and f"submit.py {verb} " in command and "java" in command:
+        if (
+            "org.apache.spark.deploy.SparkSubmit" in command
+            and f"submit.py spark_jobs {verb} " in command
+            and "java" in command
+        ):
             try:
                 variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except OSError:
@@ -94,14 +98,7 @@ def _command(pid: int) -> str:
 
 
 def _above(pid: int) -> list[int]:
-    found = []
-    while (pid := _parent(pid)) > 1:
-        found.append(pid)
-    return found
-
-
-def _parent(pid: int) -> int:
     try:
-        return int(stat_fields(Path(f"/proc/{pid}/stat"))[1])
-    except OSError:
-        return 0
+        return [process.pid for process in psutil.Process(pid).parents()]
+    except psutil.NoSuchProcess:
+        return []

@@ -16,11 +16,12 @@ from deploy.local.catalog_runs import read_catalog_state
 from deploy.local.configuration import POOLS
 from deploy.local.watching.failures import explain_failure
 from tests.end_to_end.conftest import CATALOG_ID, DAYS, HTTP_TIMEOUT_S, ROOT, Released, live_release
+from tests.head_rows import head_rows
 from tests.platform_fixture import Platform
 from tests.recorded.interfaces import FOLDER as RECORDED
 from tests.waiting import wait_for
 from vitrine.connections import open_ledger, open_object_store
-from vitrine.head.reader import HeadReader, read_manifest
+from vitrine.head.reader import read_manifest
 
 pytestmark = pytest.mark.timeout(3000)
 
@@ -181,10 +182,12 @@ def _search(platform: Platform, body: dict[str, object]) -> dict[str, list[dict[
 def _head_items(platform: Platform) -> set[str]:
     ledger = open_ledger(platform.settings)
     try:
-        reader = HeadReader.current(ledger, open_object_store(platform.settings), CATALOG_ID)
-        return {item_id for batch in reader.batches(["item_id"]) for item_id in batch.column("item_id").to_pylist()}
+        manifests = ledger.partitions.head(CATALOG_ID).manifests
     finally:
         ledger.close()
+    return set(
+        head_rows(open_object_store(platform.settings), manifests, CATALOG_ID, ["item_id"])["item_id"].to_pylist()
+    )
 
 
 def _count_blocks(platform: Platform, fingerprint: str) -> int:

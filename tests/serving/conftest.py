@@ -8,11 +8,13 @@ import pytest
 from flask import Flask
 from pydantic import SecretStr
 
+from tests.conftest import new_ledger
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
 from tests.serving.odd_shop import open_odd_shop
-from tests.serving.replica_process import ReplicaProcess, new_ledger
+from tests.serving.replica_process import ReplicaProcess
 from tests.serving.shop_window import ShopWindow, open_shop_window
+from tests.settings import settings_of
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -58,14 +60,12 @@ def shop(
     database_url = new_ledger(postgres_uri)
     ledger = Ledger(database_url)
     state = tmp_path_factory.mktemp("shop")
-    settings = Settings.from_environment(
+    settings = settings_of(
+        state,
+        s3_server,
+        store,
+        database_url,
         {
-            "VITRINE_STATE_DIR": str(state),
-            "VITRINE_BUCKET": store.bucket,
-            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
-            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
-            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
             "VITRINE_SEARCH_PORT": str(free_port()),
             "VITRINE_REPLICA_POLL_S": "0.1",
             "VITRINE_STAGE_TIMEOUT_S": "600",
@@ -75,7 +75,7 @@ def shop(
             "VITRINE_SEARCH_MAX_BODY_BYTES": "200000",
             "VITRINE_IMAGE_MAX_PIXELS": "300000",
             "VITRINE_SEARCH_MAX_PIXELS": "300000",
-        }
+        },
     )
     yield open_shop_window(settings, store, ledger, state)
     ledger.close()
@@ -88,17 +88,15 @@ def odd_app(s3_server: dict[str, str], postgres_uri: str, tmp_path_factory: pyte
     store.ensure_bucket()
     database_url = new_ledger(postgres_uri)
     ledger = Ledger(database_url)
-    settings = Settings.from_environment(
+    settings = settings_of(
+        tmp_path_factory.mktemp("odd"),
+        s3_server,
+        store,
+        database_url,
         {
-            "VITRINE_STATE_DIR": str(tmp_path_factory.mktemp("odd")),
-            "VITRINE_BUCKET": store.bucket,
-            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
-            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
-            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
             "VITRINE_DEFAULT_CATALOG": "odd",
             "VITRINE_SEARCH_MAX_BODY_BYTES": "200000",
-        }
+        },
     )
     yield open_odd_shop(settings, store, ledger)
     ledger.close()

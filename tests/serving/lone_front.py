@@ -10,61 +10,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-WAIT_S = 300.0
+from tests.waiting import wait_for
 
-# The front of a worker alone: a body of at most 1 MB, 2 MB held together, a thread for pictures and one for all else.
-# `…/held/image` is answered once somebody has asked for `/open`, `/size/N` with N bytes.
-_LONE_FRONT = """
-import json, os, socket, sys, threading
-import serving.front
-from flask import Flask, request
-from serving import problems
-from serving.application import _measure
-from serving.front import Front
-from serving.metrics import Metrics
-from serving.open_connections import Limits
-from serving.worker import _serve
-app = Flask("front")
-app.config["MAX_CONTENT_LENGTH"] = 1_000_000
-problems.install(app)
-_measure(app, Metrics())
-gate = threading.Event()
-@app.route("/<path:path>", methods=["GET", "POST"])
-def echo(path):
-    if path.startswith("size/"):
-        return b"x" * int(path.removeprefix("size/"))
-    if path == "held/image":
-        gate.wait()
-    if path in ("open", "shut"):
-        (gate.set if path == "open" else gate.clear)()
-    return {"path": path, "bytes": len(request.get_data()), "query": request.query_string.decode()}
-environment_of = serving.front._environ
-def breakable(scope):
-    if "x-break-the-front" in scope.headers:
-        raise ValueError("broken on purpose")
-    return environment_of(scope)
-serving.front._environ = breakable
-listening = socket.create_server(("127.0.0.1", 0))
-listening.setblocking(False)
-front = Front(
-    app,
-    threads=1,
-    picture_threads=1,
-    max_body_bytes=1_000_000,
-    body_timeout_s=float(sys.argv[1]),
-    max_held_bytes=2_000_000,
-    limits=Limits(**json.loads(sys.argv[2])),
-)
-_serve(front, listening.fileno(), accepting=lambda _: print(listening.getsockname()[1], flush=True))
-os._exit(0)  # as a worker ends
-"""
+WAIT_S = 300.0
 
 
 @contextmanager
 def lone_front(*, body_timeout_s: float = 3_600.0, **limits: float) -> Iterator[int]:
     """Runs a front in a process of its own and gives its port; `limits` are those of connections."""
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", _LONE_FRONT, str(body_timeout_s), json.dumps(limits)]
+    command = [sys.executable, "-m", "tests.serving.front_program", str(body_timeout_s), json.dumps(limits)]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -91,3 +46,17 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
             if line.lower().startswith(b"content-length:"):
                 length = int(line.split(b":")[1])
         return status, json.loads(stream.read(length))
+
+
+def wait_until_read(connections: list[socket.socket]) -> None:
+    """Returns once the server has taken every byte sent to it: the kernel holds none for these connections."""
+    ports = {connection.getsockname()[1] for connection in connections}
+
+    def all_are_read() -> bool:
+        held = {}
+        for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+            _, _, there, _, queues, *_ = line.split()
+            held[int(there.rpartition(":")[2], 16)] = int(queues.rpartition(":")[2], 16)
+        return all(held.get(port) == 0 for port in ports)
+
+    wait_for(all_are_read, what=f"the reading of what {len(ports)} connections sent")

@@ -13,7 +13,7 @@ from serving.loaded_release import Encoders
 from serving.release_cache import ReleaseCache
 from serving.replica_folder import CatalogPlan, Plan, ReplicaFolder, SlotPlan
 from serving.worker_slots import WorkerSlots
-from tests.serving.tiny_release import picture, publish_tiny_release
+from tests.replicas.tiny_release import picture, publish_tiny_release
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

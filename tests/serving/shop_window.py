@@ -13,7 +13,7 @@ from serving.loaded_release import Encoders
 from serving.release_cache import ReleaseCache
 from serving.replica_folder import CatalogPlan, Plan, ReplicaFolder, SlotPlan
 from serving.worker_slots import WorkerSlots
-from tests.serving.tiny_release import TinyRelease, picture, publish_tiny_release
+from tests.replicas.tiny_release import TinyRelease, picture, publish_tiny_release
 from vitrine.encoder import fetch_encoder, load_encoder, publish_encoder
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 from serving.agent import Agent
 from serving.replica_folder import ReplicaFolder
 from serving.supervisor import Supervisor
-from tests.serving.tiny_release import publish_tiny_release
+from tests.replicas.tiny_release import publish_tiny_release
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

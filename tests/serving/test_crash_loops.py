@@ -18,7 +18,7 @@ from serving.readiness import read_readiness
 from serving.replica_folder import AgentReport, ReplicaFolder, SlotReport, WorkerReport
 from serving.supervisor import Supervisor
 from tests.free_ports import free_port
-from tests.serving.tiny_release import publish_tiny_release
+from tests.replicas.tiny_release import publish_tiny_release
 from tests.waiting import wait_for
 from vitrine.ledger import Ledger
 from vitrine.processes.crash_loops import Limits

@@ -10,8 +10,8 @@ import pytest
 
 from serving.downloads import Downloads
 from serving.release_cache import ReleaseCache
+from tests.replicas.tiny_release import publish_tiny_release
 from tests.serving.replica_process import ReplicaProcess
-from tests.serving.tiny_release import publish_tiny_release
 from tests.slow_store import SlowStore
 from tests.waiting import is_gone, wait_for
 from vitrine.ledger import Ledger

@@ -14,7 +14,7 @@ import pytest
 
 from serving.front import _MAX_WAITING
 from serving.worker import THREADS
-from tests.serving.lone_front import WAIT_S, lone_front
+from tests.serving.lone_front import WAIT_S, lone_front, wait_until_read
 from tests.serving.lone_front import answer as _answer
 from tests.serving.lone_front import send as _send
 from tests.serving.replica_process import ReplicaProcess
@@ -72,7 +72,7 @@ def test_searches_are_answered_while_more_slow_senders_than_threads_hold_their_r
         senders = [_send(shop.settings.search_port, head, b'\r\n{"text": ') for _ in range(3 * workers * THREADS)]
         for sender in senders:
             opened.enter_context(closing(sender))
-        time.sleep(0.3)  # more of them are read by then; a search must not wait for one, however many are
+        wait_until_read(senders)
 
         answers = [shop_replica.search(**query) for _ in range(20)]
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from benchmarks.serving_load import Load, run_load
 from serving.replica_folder import ReplicaFolder
 from serving.worker import PLACE_TAKEN
-from tests.serving.replica_process import ROOT, ReplicaProcess
+from tests.replicas.search_replica import ROOT
+from tests.serving.replica_process import ReplicaProcess
 from tests.serving.shop_window import ShopWindow
 from tests.waiting import is_gone, suspend, wait_for
 from vitrine.processes.table import ProcessIdentity

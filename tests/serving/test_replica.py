@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.serving_load import run_load
 from tests.free_ports import free_port
+from tests.replicas.tiny_release import TinyRelease, publish_tiny_release
 from tests.serving.replica_process import ReplicaProcess
 from tests.serving.shop_window import ShopWindow
-from tests.serving.tiny_release import TinyRelease, publish_tiny_release
 from tests.waiting import is_gone, wait_for
 from vitrine.ledger import Ledger
 from vitrine.releases.activation import live_generation
@@ -100,12 +100,14 @@ def test_a_killed_tier_starts_again_from_its_disk_while_the_store_and_the_ledger
     tiny = publish_tiny_release(object_store, tier_ledger, catalog_id=catalog_id)
     replica.start(search_workers="1")
     release_or_restore(
-        tier_settings,
+        object_store,
+        tier_ledger,
         catalog_id=catalog_id,
         release_id=tiny.release_id,
         expected_generation=live_generation(tier_settings, catalog_id=catalog_id),
         action="release",
         actor="test",
+        stage_timeout_s=tier_settings.stage_timeout_s,
     )
     before = replica.get("/v1/release").json()
 

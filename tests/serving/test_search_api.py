@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.attacks import picture_files as files
+from tests.replicas.tiny_release import picture
 from tests.serving.shop_window import ShopWindow
-from tests.serving.tiny_release import picture
 from vitrine.contracts.search import Item, ItemList, LiveRelease, SearchResponse
 
 

@@ -1,23 +1,13 @@
-"""What the Spark job tests share: a tiny encoder, and one local Spark session for each module."""
+"""What the Spark job tests share: a tiny encoder, and settings for either way to run a job."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from spark_runtime.session import spark_session
 from tests.spark_jobs.tiny_encoder import copy_encoders, publish_tiny_encoder
 from vitrine.encoder import Encoder, fetch_encoder, load_encoder
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
-
-
-@pytest.fixture(scope="module")
-def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A local session that all jobs of the module share, so that only one JVM starts."""
-    with spark_session(Settings(state_dir=tmp_path_factory.mktemp("spark")), name="tests"):
-        yield
 
 
 @pytest.fixture(params=["in this process", "by Spark"])

@@ -13,8 +13,8 @@ from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.publication import publish_partition
 from spark_jobs.removals import removal_of
 from spark_jobs.validation import validate_partition
+from tests.items_files import write_jsonl
 from tests.spark_jobs.candidate_rows import ProfiledDelivery, write_manifest
-from tests.spark_jobs.delivered_folder import write_jsonl
 from vitrine.catalogs import Catalog
 from vitrine.contracts.datasets import EmbeddingBlock, Manifest
 from vitrine.contracts.items import Reason

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.tiny_training import write_tiny_clip
+from tests.training.tiny_training import write_base_model
 from training.base_models import bring_base_model
 from vitrine.encoder import load_encoder, publish_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
@@ -18,7 +18,7 @@ from vitrine.storage import ObjectStore
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return folder
 
 
@@ -51,13 +51,13 @@ def test_scratch_has_the_architecture_and_the_tokenizer_and_weights_of_its_own(t
 
 
 def test_what_a_killed_training_began_is_brought_again(tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / ".base.part").mkdir()
-    (tmp_path / ".base.part" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / ".base.partial").mkdir()
+    (tmp_path / ".base.partial" / "model.safetensors").write_bytes(b"half")
 
     found = bring_base_model(str(tiny), tmp_path / "base")
 
     assert encoder_fingerprint(found) == encoder_fingerprint(tiny)
-    assert not (tmp_path / ".base.part").exists()
+    assert not (tmp_path / ".base.partial").exists()
 
 
 def test_what_is_there_already_is_taken_also_by_its_fingerprint(tiny: Path, tmp_path: Path) -> None:

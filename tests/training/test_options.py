@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.objectives.test_objective import relations_of
-from tests.training.tiny_training import write_tiny_clip
+from tests.training.tiny_training import write_base_model
 from training.loop.dual_tower import DualTower
 from training.loop.optimisation import make_optimizer, set_rate
 from training.objectives.objective import Embeddings, losses_of
@@ -42,7 +42,7 @@ OF_NO_LOSS = {
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("base") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return load_checkpoint(folder)
 
 
@@ -54,8 +54,14 @@ def one_step(model: Any, options: TrainingOptions) -> dict[str, torch.Tensor]:
     token_ids = torch.randint(0, 500, (len(LABELS), 16), generator=torch.Generator().manual_seed(2))
     found = tower(first, token_ids if options.uses_texts else None, second if options.self_supervised_weight else None)
     losses_of(Embeddings(*found), relations_of(LABELS), options=options).total.backward()
-    optimizer = make_optimizer(tower, options=options)
-    set_rate(optimizer, step=1, steps=8, options=options)
+    optimizer = make_optimizer(
+        tower,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        text_share=options.text_learning_rate,
+    )
+    warmup_steps = round(options.warmup_share * 8)
+    set_rate(optimizer, learning_rate=options.learning_rate, step=1, steps=8, warmup_steps=warmup_steps)
     named = [(name, weight) for name, weight in tower.named_parameters() if not name.endswith("logit_scale")]
     gradients = {f"gradient of {name}": weight.grad.clone() for name, weight in named if weight.grad is not None}
     optimizer.step()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
+from tests.training.tiny_training import write_base_model, write_tiny_catalog
 from training.__main__ import main
 from training.options import TrainingOptions
 from vitrine.encoder import load_encoder
@@ -19,7 +19,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("command")
     (folder / "catalog").mkdir()
     write_tiny_catalog(folder / "catalog")
-    write_tiny_clip(folder / "base")
+    write_base_model(folder / "base")
     sources = ["--catalog", str(folder / "catalog"), "--base", str(folder / "base"), "--cache", str(folder / "cache")]
     return ["train", *sources, "--batch-size", "12", "--threads", "1", "--precision", "fp32"]
 

@@ -6,12 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from transformers import CLIPConfig, CLIPModel
 
-from examples.bootstrap_encoder.text_tokenizer import train_tokenizer
-from vitrine.images.preprocessing import Preprocessing
+from tests.tiny_clip import write_tiny_clip
 
 
 def write_tiny_catalog(folder: Path) -> None:
@@ -37,19 +34,6 @@ def write_tiny_catalog(folder: Path) -> None:
     (folder / "items.jsonl").write_text("\n".join(json.dumps(row) for row in rows) + "\n")
 
 
-def write_tiny_clip(folder: Path) -> None:
+def write_base_model(folder: Path) -> None:
     """Writes an encoder folder with random weights: pictures of 32 pixels, 16 dimensions."""
-    folder.mkdir()
-    tokens = train_tokenizer(["product number one two"], folder, vocabulary_size=520, context_length=16)
-    tower = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    ends = {"bos_token_id": tokens - 2, "eos_token_id": tokens - 1, "pad_token_id": tokens - 1}
-    torch.manual_seed(0)
-    CLIPModel(
-        CLIPConfig(
-            text_config={**tower, **ends, "vocab_size": tokens, "max_position_embeddings": 16, "projection_dim": 16},
-            vision_config={**tower, "image_size": 32, "patch_size": 8, "projection_dim": 16},
-            projection_dim=16,
-        )
-    ).save_pretrained(folder)
-    preprocessing = Preprocessing(image_size=32, resize_shorter_side=32)
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing.to_huggingface()))
+    write_tiny_clip(folder, texts=["product number one two"], vocabulary_size=520, patch_size=8, layers=2)

@@ -7,4 +7,3 @@ good it is, written by `python -m training evaluate-bootstrap`.
 from pathlib import Path
 
 ENCODER_FOLDER = Path(__file__).parent / "encoder"
-EVALUATION_FILE = Path(__file__).parent / "evaluation.json"

@@ -6,9 +6,8 @@ share it. Altering itself runs where the towers run.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +18,7 @@ from training.data.prepared import PreparedPictures
 from training.options import TrainingOptions
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.images.preprocessing import Preprocessing
+from vitrine.lookahead import ahead
 
 _EMPTY_TEXT = "picture"  # stands where nothing is said; the losses leave the row out
 _FIRST_VIEW, _SECOND_VIEW, _BACKDROPS = 1, 2, 3
@@ -89,17 +89,7 @@ class BatchLoader:
     def stream(self, start: int, stop: int) -> Iterator[LoadedBatch]:
         """Yields the steps from `start` to before `stop`, a few of them prepared ahead."""
         with ThreadPoolExecutor(self._options.loader_threads, thread_name_prefix="batches") as pool:
-            ahead: deque[Future[LoadedBatch]] = deque()
-            try:
-                for step in range(start, stop):
-                    ahead.append(pool.submit(self.load, step))
-                    if len(ahead) > self._options.loader_threads:
-                        yield ahead.popleft().result()
-                while ahead:
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
-                    future.cancel()
+            yield from ahead(pool, self.load, range(start, stop), limit=self._options.loader_threads)
 
     def _alterations(self, n: int, *, step: int, view: int) -> Alterations:
         return draw_alterations(n, generator=_generator(self._options.seed, step, view)).rows(self._rows)

@@ -9,11 +9,9 @@ goes on where it was. At 260 pixels a picture takes 200 KB: 5 GB of disk for 25,
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,6 +22,8 @@ from numpy.typing import NDArray
 from training.data.image_bytes import ImageReader
 from training.data.samples import Sample
 from vitrine.errors import ContractError, ImageError, ObjectCorruptError
+from vitrine.files.locks import locked
+from vitrine.files.whole import whole_file
 from vitrine.identity import content_id, sha256_hex
 from vitrine.images.preprocessing import Preprocessing
 from vitrine.progress import progress
@@ -84,8 +84,7 @@ def prepare_pictures(
     by_sha = {sample.image_sha256: sample for sample in samples}
     order = sorted(by_sha)
     folder = cache / "prepared" / content_id("pictures", [preprocessing.digest(), order])
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock"):
+    with locked(folder / ".lock"):
         squares, state = _open(folder, n=len(order), side=preprocessing.image_size)
         todo = np.flatnonzero(state == _TO_DO)
         if len(todo):
@@ -159,18 +158,9 @@ def _open(folder: Path, *, n: int, side: int) -> tuple[np.memmap, np.memmap]:
 
 
 def _create(path: Path, shape: tuple[int, ...]) -> None:
-    partial = path.with_name(f"{path.name}.part")
-    np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
-    partial.replace(path)
+    with whole_file(path) as partial:
+        np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).flush()
 
 
 def _mapped(path: Path) -> np.memmap:
     return np.lib.format.open_memmap(path, mode="r+")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process prepares; the system frees the lock when it dies."""
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -8,7 +8,6 @@ Batches and augmentations depend on the seed and the step alone, so no generator
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 
 from training.loop.history import HistoryRow
 from vitrine.errors import ContractError
+from vitrine.files.whole import whole_file
 
 _STEP = re.compile(r"step-(\d{8})\.pt")
 _KEPT = 2
@@ -66,7 +66,7 @@ class Checkpoints:
         }
         _write(content, self._path(progress.step))
         kept = {self._path(step) for step in self._steps()[-_KEPT:]} | {self.best_path(progress.best_step)}
-        for path in [*self._folder.glob("*.pt"), *self._folder.glob(".*.part")]:
+        for path in [*self._folder.glob("*.pt"), *self._folder.glob(".*.part*")]:
             if path not in kept:
                 path.unlink(missing_ok=True)
 
@@ -112,9 +112,5 @@ class Checkpoints:
 
 
 def _write(content: dict[str, Any], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("wb") as stream:
+    with whole_file(path, durably=True) as partial, partial.open("wb") as stream:
         torch.save(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)

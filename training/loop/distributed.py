@@ -15,14 +15,16 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from spark_runtime.configuration import open_context, spark_authentication
+from spark_runtime.configuration import spark_authentication
+from spark_runtime.session import session_on
 from training.loop.trainer import Place
 from training.loop.worker import TrainingWork, device_of, train_in_process
 from training.options import TrainingOptions
 from vitrine import errors
 from vitrine.errors import EncoderError, VitrineError
 from vitrine.files.scratch import swept_folder
-from vitrine.processes.state import environment, environment_defaults
+from vitrine.files.whole import replace_file
+from vitrine.processes.state import environment
 
 _LOOPBACK = "127.0.0.1"
 _COLLECTIVE_TIMEOUT = timedelta(hours=1)  # the others wait while the first process validates
@@ -76,7 +78,9 @@ def launch(
     shutil.rmtree(words, ignore_errors=True)
     words.mkdir(parents=True)
     local = spark_master.startswith("local")
-    with _importable(), _session(spark_master, spark_secret, scratch=words.parent / ".scratch"):
+    configuration = _configuration(spark_master, spark_secret, scratch=words.parent / ".scratch")
+    session = session_on(spark_master, name="train", configuration=configuration, secret=spark_secret)
+    with _importable(), session:
         # On this machine each process takes the GPU of its own rank: Spark knows of none there.
         distributor = TorchDistributor(
             num_processes=options.processes, local_mode=local, use_gpu=not local and options.device != "cpu"
@@ -118,9 +122,7 @@ def joined(options: TrainingOptions) -> Iterator[Place]:
 def _leave_word(words: Path, *, rank: int, error: BaseException) -> None:
     words.mkdir(parents=True, exist_ok=True)
     said = {"rank": rank, "error": type(error).__name__, "message": str(error), "own": isinstance(error, VitrineError)}
-    partial = words / f".rank-{rank}.part"
-    partial.write_text(json.dumps(said), encoding="utf-8")
-    partial.replace(words / f"rank-{rank}.json")
+    replace_file(words / f"rank-{rank}.json", json.dumps(said).encode(), durably=False)
 
 
 def _first_failure(words: Path, error: str) -> VitrineError:
@@ -150,28 +152,15 @@ def _first_failure(words: Path, error: str) -> VitrineError:
 
 
 @contextmanager
-def _session(spark_master: str, secret: str | None, *, scratch: Path) -> Iterator[None]:
-    """A Spark session whose driver keeps its temporary files below `scratch`; one that is active is used, and left."""
-    import pyspark
-    from pyspark.sql import SparkSession
-
-    if SparkSession.getActiveSession() is not None:
-        yield
-        return
+def _configuration(spark_master: str, secret: str | None, *, scratch: Path) -> Iterator[dict[str, str]]:
+    """What a session is started with; its driver keeps its temporary files below `scratch`."""
     local = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK}
     configuration = _SPARK | (local if spark_master.startswith("local") else {})
     configuration |= spark_authentication(spark_master, secret=secret)
     with swept_folder(scratch, "spark") as folder:
         if "PYSPARK_GATEWAY_PORT" not in os.environ:  # else spark-submit started the JVM, in a folder of its own
             configuration["spark.driver.extraJavaOptions"] = f'-XX:-UsePerfData "-Djava.io.tmpdir={folder}"'
-        with environment_defaults(PYSPARK_PYTHON=sys.executable):  # a session reads it once, for its workers
-            open_context(pyspark, master=spark_master, name="train", configuration=configuration, secret=secret)
-            spark = SparkSession.builder.getOrCreate()
-        spark.sparkContext.setLogLevel("ERROR")
-        try:
-            yield
-        finally:
-            spark.stop()
+        yield configuration
 
 
 @contextmanager

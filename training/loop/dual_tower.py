@@ -12,9 +12,6 @@ from torch.nn.functional import normalize
 
 from training.options import TrainingOptions
 
-MAX_SCALE = 100.0
-"""Of the inverse temperature, as in CLIP (Radford et al. 2021, section 2.5): beyond it training becomes unstable."""
-
 
 class DualTower(nn.Module):
     """Both towers of a `transformers.CLIPModel`, with the head that only the training has.
@@ -69,11 +66,6 @@ class DualTower(nn.Module):
         with torch.no_grad() if self._text_frozen else contextlib.nullcontext():
             pooled = self.model.text_model(input_ids=token_ids).pooler_output
             return normalize(self.model.text_projection(pooled).float(), dim=1)
-
-    def clamp_scale(self) -> None:
-        """Keeps the temperature in CLIP's range."""
-        with torch.no_grad():
-            self.model.logit_scale.clamp_(0.0, math.log(MAX_SCALE))
 
     def _visual(self, images: torch.Tensor) -> torch.Tensor:
         return images if self.head is None else normalize(self.head(images).float(), dim=1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
 from vitrine.encoder.checkpoint import materialise_checkpoint
+from vitrine.files.whole import whole_folder
 
 
 def write_encoder_folder(model: Any, *, base: Path, into: Path) -> Path:
@@ -19,16 +19,10 @@ def write_encoder_folder(model: Any, *, base: Path, into: Path) -> Path:
         base: the encoder folder that the training began from.
         into: replaced when it is there; whole or not at all.
     """
-    partial, old = into.with_name(f".{into.name}.part"), into.with_name(f".{into.name}.old")
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    materialise_checkpoint(base, partial)
-    for path in partial.glob("model*.safetensors*"):
-        path.unlink()
-    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, partial / "model.safetensors", metadata={"format": "pt"})
-    if into.is_dir():
-        into.replace(old)
-    partial.replace(into)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole_folder(into, replace=True) as partial:
+        materialise_checkpoint(base, partial)
+        for path in partial.glob("model*.safetensors*"):
+            path.unlink()
+        tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(tensors, partial / "model.safetensors", metadata={"format": "pt"})
     return into

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vitrine.files.whole import replace_file
+
 HISTORY_FILE = "history.json"
 
 
@@ -60,9 +62,7 @@ def gains(recall: float, *, over: float) -> bool:
 def write_history(rows: list[HistoryRow], path: Path) -> None:
     """Writes the rows as a JSON list, whole or not at all."""
     lines = [json.dumps({key: value for key, value in asdict(row).items() if value is not None}) for row in rows]
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-    partial.replace(path)
+    replace_file(path, ("[\n" + ",\n".join(lines) + "\n]\n").encode(), durably=False)
 
 
 def read_history(path: Path) -> list[HistoryRow]:

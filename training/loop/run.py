@@ -14,6 +14,7 @@ from training.options import TrainingOptions
 from vitrine.contracts.document import Document
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import ContractError
+from vitrine.files.whole import replace_file
 from vitrine.identity import content_id
 from vitrine.settings import Settings
 
@@ -115,9 +116,7 @@ def run_training(
         base_recall_at_10=judged[0].validation_recall_at_10 if judged else None,
         best_recall_at_10=best.validation_recall_at_10 if best else None,
     )
-    partial = into / f".{RECORD_FILE}.part"
-    partial.write_bytes(record.to_bytes() + b"\n")
-    partial.replace(into / RECORD_FILE)
+    replace_file(into / RECORD_FILE, record.to_bytes() + b"\n", durably=False)
     return TrainedEncoder(folder=into / "encoder", history=into / HISTORY_FILE, record=record)
 
 

@@ -17,7 +17,7 @@ from training.loop.checkpoints import Checkpoints, Progress
 from training.loop.dual_tower import DualTower
 from training.loop.gathering import gather_rows
 from training.loop.history import HistoryRow, gains
-from training.loop.optimisation import make_optimizer, make_scaler, mixed_precision, set_rate
+from training.loop.optimisation import make_optimizer, make_scaler, mixed_precision, move_weights, set_rate
 from training.loop.validation import ValidationResult, Validator
 from training.loop.weight_interpolation import BaseInterpolation
 from training.objectives.objective import Embeddings, Losses, Relations, losses_of
@@ -78,9 +78,15 @@ class Trainer:
         self._preprocessing = preprocessing
         self._steps_per_epoch = steps_per_epoch
         self._place = place
-        self._optimizer = make_optimizer(tower, options=options)
+        self._optimizer = make_optimizer(
+            tower,
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
+            text_share=options.text_learning_rate,
+        )
         self._scaler = make_scaler(options.precision, device=place.device)
         self.steps = min(options.epochs * steps_per_epoch, options.max_steps or options.epochs * steps_per_epoch)
+        self._warmup_steps = round(options.warmup_share * self.steps)
         self._validate_every = options.validate_every or steps_per_epoch
 
     def run(self, *, on_step: OnStep | None = None) -> Progress:
@@ -144,7 +150,13 @@ class Trainer:
     def _step(self, loaded: LoadedBatch) -> HistoryRow:
         step = loaded.batch.step
         torch.manual_seed((self._options.seed << 32) + step * self._options.processes + self._place.rank)  # of dropout
-        set_rate(self._optimizer, step=step, steps=self.steps, options=self._options)
+        set_rate(
+            self._optimizer,
+            learning_rate=self._options.learning_rate,
+            step=step,
+            steps=self.steps,
+            warmup_steps=self._warmup_steps,
+        )
         self._optimizer.zero_grad(set_to_none=True)
         losses = self.gradients(loaded)
         loss = float(losses.total.detach())
@@ -153,12 +165,13 @@ class Trainer:
                 f"step {step + 1}: the loss is {loss}; lower learning_rate ({self._options.learning_rate}), or train "
                 "in another precision than " + self._options.precision
             )
-        self._scaler.unscale_(self._optimizer)
-        trained = itertools.chain.from_iterable(group["params"] for group in self._optimizer.param_groups)
-        torch.nn.utils.clip_grad_norm_(trained, self._options.max_gradient_norm)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        self._tower.clamp_scale()
+        move_weights(
+            self._optimizer,
+            itertools.chain.from_iterable(group["params"] for group in self._optimizer.param_groups),
+            logit_scale=self._tower.model.logit_scale,
+            max_norm=self._options.max_gradient_norm,
+            scaler=self._scaler,
+        )
         return HistoryRow(
             step=step + 1,
             epoch=round((step + 1) / self._steps_per_epoch, 4),

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from training.data.batches import product_of
 from training.data.prepared import PreparedPictures
 from training.data.samples import Sample
+from training.evaluate.scoring import ranked
 from training.loop.dual_tower import DualTower
 from training.loop.optimisation import mixed_precision
 from training.options import TrainingOptions
 from vitrine.encoder.tokenizer import TextTokenizer
 from vitrine.images.preprocessing import Preprocessing
+from vitrine.retrieval.metrics import capped_recall_at_k
 
 TOP_K = 10
 _EMBED_ROWS = 64
@@ -108,9 +110,7 @@ class Validator:
         counted: NDArray[np.bool_],
         itself: bool = False,
     ) -> float | None:
-        """Mean recall@10 over the queries that have something to find among the `counted` pictures.
-
-        At most 10 of the relevant pictures can come back, so at most 10 are asked for.
+        """Mean capped recall@10 over the queries that have something to find among the `counted` pictures.
 
         Args:
             queries: (n_queries, dimension).
@@ -119,22 +119,20 @@ class Validator:
             counted: (n,), pictures that are searched.
             itself: the query's own picture is one of the answers, else it is left out.
         """
-        recalls: list[NDArray[np.float64]] = []
+        recalls: list[float] = []
         for start in range(0, len(query_rows), _SCORE_ROWS):
             own = query_rows[start : start + _SCORE_ROWS]
             scores = queries[start : start + len(own)] @ images.T  # (n_own, n)
-            relevant = (self._products[own][:, None] == self._products[None, :]) & counted
             scores[:, ~counted] = -np.inf
-            if not itself:
-                places = np.arange(len(own))
-                relevant[places, own] = False
-                scores[places, own] = -np.inf
-            wanted = np.minimum(relevant.sum(axis=1), TOP_K)
-            top = np.argsort(-scores, axis=1, kind="stable")[:, :TOP_K]
-            found = np.take_along_axis(relevant, top, axis=1).sum(axis=1)
-            recalls.append(found[wanted > 0] / wanted[wanted > 0])
-        every = np.concatenate(recalls) if recalls else np.empty(0)
-        return float(every.mean()) if len(every) else None
+            for row, scored in zip(own, scores, strict=True):
+                relevant = (self._products == self._products[row]) & counted
+                if not itself:
+                    relevant[row] = False
+                if relevant.any():
+                    ranking = ranked(scored, depth=TOP_K, excluded=None if itself else int(row))
+                    wanted = np.flatnonzero(relevant).tolist()
+                    recalls.append(capped_recall_at_k(ranking.tolist(), wanted, top_k=TOP_K))
+        return float(np.mean(recalls)) if recalls else None
 
     def _embed_images(self, tower: DualTower) -> NDArray[np.float32]:
         parts = []

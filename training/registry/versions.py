@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.checkpoint import materialise_checkpoint
 from vitrine.encoder.publishing import is_published, publish_encoder
 from vitrine.errors import EncoderError
+from vitrine.files.locks import locked
 from vitrine.files.scratch import scratch_folder
 from vitrine.ledger import Ledger
 from vitrine.processes.state import temporary_files_in
@@ -240,11 +239,6 @@ def _ready(
     )
 
 
-@contextmanager
-def registration_lock(settings: Settings) -> Iterator[None]:
+def registration_lock(settings: Settings) -> AbstractContextManager[None]:
     """One registration at a time on this machine."""
-    path = settings.state_dir / "register.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+    return locked(settings.state_dir / "register.lock")

@@ -6,9 +6,7 @@ encoder to bytes that differ in a detail; `encoder.json`, written last, names th
 
 from __future__ import annotations
 
-import fcntl
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,9 @@ from vitrine.contracts.document import StoredFile
 from vitrine.encoder.architecture import Architecture
 from vitrine.encoder.manifest import MANIFEST_FILE, EncoderManifest
 from vitrine.errors import EncoderError, ObjectMissingError
+from vitrine.files.locks import locked
 from vitrine.files.scratch import scratch_parent, swept_folder
+from vitrine.files.whole import whole_folder
 from vitrine.identity import ID_LENGTH
 from vitrine.images.preprocessing import Preprocessing
 from vitrine.ledger import Ledger
@@ -121,20 +121,17 @@ def fetch_encoder(fingerprint: str, object_store: ObjectStore, cache_folder: Pat
     target = cache_folder / fingerprint
     if (target / MANIFEST_FILE).is_file():
         return target
-    cache_folder.mkdir(parents=True, exist_ok=True)
-    with _locked(cache_folder / f".{fingerprint}.lock"):
+    with locked(cache_folder / f".{fingerprint}.lock"):
         if (target / MANIFEST_FILE).is_file():
             return target
         manifest = read_manifest(fingerprint, object_store)
-        partial = cache_folder / f".{fingerprint}.partial"
-        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed: the lock is ours now
-        partial.mkdir()
-        for file in manifest.files:
-            if Path(file.name).name != file.name:
-                raise EncoderError(f"{_manifest_key(fingerprint)}: {file.name!r} is not a plain file name")
-            object_store.get_file(_file_key(fingerprint, file), partial / file.name, sha256=file.sha256)
-        (partial / MANIFEST_FILE).write_bytes(manifest.to_bytes())
-        partial.rename(target)
+        with whole_folder(target) as partial:
+            partial.mkdir()
+            for file in manifest.files:
+                if Path(file.name).name != file.name:
+                    raise EncoderError(f"{_manifest_key(fingerprint)}: {file.name!r} is not a plain file name")
+                object_store.get_file(_file_key(fingerprint, file), partial / file.name, sha256=file.sha256)
+            (partial / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     return target
 
 
@@ -159,14 +156,6 @@ def _scratch(state_dir: Path | None) -> Iterator[Path]:
     else:
         with swept_folder(scratch_parent(state_dir), "publish") as folder:
             yield folder
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock between the processes of this machine; the system frees it when its holder dies."""
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _manifest_key(fingerprint: str) -> str:

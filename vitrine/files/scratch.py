@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from vitrine.files.locks import locked, take_lock
 from vitrine.settings import Settings
 
 _LOCK = ".lock"
@@ -29,7 +29,7 @@ def swept_folder(parent: Path, purpose: str) -> Iterator[Path]:
         _sweep(parent)
         folder = Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=parent.resolve()))
         lock = (folder / _LOCK).open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as this process lives: the sign that the folder is in use
+        take_lock(lock)  # for as long as this process lives: the sign that the folder is in use
     with lock:
         try:
             yield folder
@@ -49,12 +49,9 @@ def scratch_parent(state_dir: Path) -> Path:
     return state_dir / "scratch"
 
 
-@contextmanager
-def _held(parent: Path) -> Iterator[None]:
+def _held(parent: Path) -> AbstractContextManager[None]:
     """Keeps others from sweeping while a folder is made: until it is locked it looks like one that was left."""
-    with parent.with_name(f".{parent.name.lstrip('.')}{_LOCK}").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return locked(parent.with_name(f".{parent.name.lstrip('.')}{_LOCK}"))
 
 
 def _sweep(parent: Path) -> None:
@@ -64,9 +61,8 @@ def _sweep(parent: Path) -> None:
             continue
         try:
             with (folder / _LOCK).open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
+                if not take_lock(lock, wait=False):
+                    continue
         except FileNotFoundError:  # killed before it was locked, or removed meanwhile
             pass
         shutil.rmtree(folder, ignore_errors=True)

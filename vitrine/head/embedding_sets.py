@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vitrine.contracts.datasets import EmbeddingBlock, EmbeddingSet
 from vitrine.errors import ContractError
+from vitrine.lookahead import ahead
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_file import open_parquet
 
@@ -77,18 +78,8 @@ def read_blocks(
     object_store: ObjectStore, blocks: Iterable[EmbeddingBlock], *, threads: int = 4
 ) -> Iterator[BlockVectors]:
     """Yields blocks in the order given, fetched ahead in threads; at most `threads + 1` are in memory at once."""
-    waiting: deque[Future[BlockVectors]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        try:
-            for block in blocks:
-                waiting.append(pool.submit(read_block, object_store, block))
-                if len(waiting) >= threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from ahead(pool, partial(read_block, object_store), blocks, limit=threads - 1)
 
 
 def block_dimension(object_store: ObjectStore, block: EmbeddingBlock) -> int:

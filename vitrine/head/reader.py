@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from vitrine.contracts.datasets import Manifest, PartFile
 from vitrine.contracts.items import manifest_items_schema
 from vitrine.errors import ContractError
-from vitrine.ledger import Ledger
 from vitrine.storage import ObjectStore, keys
 from vitrine.storage.object_file import open_parquet
 
@@ -68,26 +67,6 @@ def head_manifests(object_store: ObjectStore, catalog_id: str, manifests: Mappin
         yield read_manifest(object_store, catalog_id, dt, manifests[dt])
 
 
-def head_rows(
-    object_store: ObjectStore, manifests: Mapping[str, str], catalog_id: str, columns: Sequence[str]
-) -> pa.Table:
-    """Returns the head's rows, sorted by item_id.
-
-    Args:
-        object_store: where the manifests are.
-        manifests: day to manifest_id, as `ledger.partitions.head(catalog_id).manifests`.
-        catalog_id: whose they are.
-        columns: of `vitrine.contracts.items.manifest_items_schema`.
-    """
-    import pyarrow as pa
-
-    wanted = list(columns) if "item_id" in columns else [*columns, "item_id"]
-    reader = HeadReader(object_store, catalog_id=catalog_id, manifests=manifests)
-    schema = pa.schema(_fields(wanted))
-    table = pa.Table.from_batches(reader.batches(wanted), schema=schema).sort_by("item_id")
-    return table.select(list(columns)).combine_chunks()
-
-
 def manifest_units(object_store: ObjectStore, manifest: Manifest) -> dict[Unit, PartFile]:
     """Returns the distinct units of embedding that a manifest's rows name, each with the first part that names it."""
     import pyarrow as pa
@@ -139,12 +118,6 @@ class HeadReader:
         self._only = only
         self._catalog_id = catalog_id
         self._manifests = dict(manifests)
-
-    @classmethod
-    def current(cls, ledger: Ledger, object_store: ObjectStore, catalog_id: str) -> HeadReader:
-        """Reads the head that the ledger names now."""
-        head = ledger.partitions.head(catalog_id)
-        return cls(object_store, catalog_id=catalog_id, manifests=head.manifests)
 
     def batches(self, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yields the head's rows with the chosen columns, in the order given.

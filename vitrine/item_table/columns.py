@@ -85,35 +85,6 @@ def missing_value(kind: ColumnKind) -> Any:
     return {"category": MISSING_CODE, "number": np.nan, "boolean": MISSING_BOOLEAN, "time": MISSING_TIME}[kind]
 
 
-def encode_column(name: str, kind: ColumnKind, values: Sequence[Any]) -> FilterColumn:
-    """Turns values, None for missing, into a column; `index_builder.metadata.column_files` does it for many rows."""
-    dictionary: tuple[str, ...] = ()
-    stored: dict[Any, Any] | None = None
-    if kind == "category":
-        dictionary = tuple(sorted({value for value in values if value is not None}))
-        stored = {value: code for code, value in enumerate(dictionary, start=1)}
-    missing = missing_value(kind)
-    encoded = (
-        missing if value is None else stored[value] if stored else microseconds(value) if kind == "time" else value
-        for value in values
-    )
-    array = np.fromiter(encoded, dtype=value_type(kind, distinct=len(dictionary)), count=len(values))
-    return FilterColumn(name, kind, array, dictionary, sort_rows(array))
-
-
-def write_columns(folder: Path, columns: Sequence[FilterColumn]) -> list[str]:
-    """Writes columns under `folder`; returns the files' names, relative to it."""
-    (folder / "columns").mkdir(parents=True, exist_ok=True)
-    names = []
-    for place, column in enumerate(sorted(columns, key=lambda column: column.name)):
-        files = ColumnFiles.at(place)
-        np.save(folder / files.values, column.values)
-        names += [files.values, *write_order(folder, files, column.values)]
-        if column.kind == "category":
-            names += write_dictionary(folder, files, column.dictionary)
-    return names
-
-
 def write_order(folder: Path, files: ColumnFiles, values: NDArray[Any]) -> list[str]:
     """Writes the order of a column's rows; returns the file's name."""
     np.save(folder / files.order, sort_rows(values))
@@ -127,7 +98,7 @@ def write_dictionary(folder: Path, files: ColumnFiles, dictionary: Sequence[str]
 
 
 def open_columns(folder: Path, kinds: dict[str, ColumnKind], *, items: int) -> dict[str, FilterColumn]:
-    """Memory-maps the columns that `write_columns` wrote, or that a table of before has.
+    """Memory-maps the columns of a table, or of a table of before.
 
     Raises:
         ContractError: a file is missing, malformed, or of another number of rows.

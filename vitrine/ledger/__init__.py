@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from vitrine.ledger.attempts import Attempts, CommittedAttempt, EmbeddingBlocks
 from vitrine.ledger.database import Database
+from vitrine.ledger.live_pointers import LivePointer
 from vitrine.ledger.partitions import Head, Partitions, RecordedDelivery
 from vitrine.ledger.promotions import CatalogPromotion, Promotion, Promotions
-from vitrine.ledger.releases import Candidate, LivePointer, Releases
+from vitrine.ledger.releases import Candidate, Releases
 from vitrine.ledger.replicas import Checks, Replica, Replicas, ReplicaSlot
 from vitrine.storage import ObjectStore
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -74,6 +74,13 @@ class Attempts:
         return {row.key: CommittedAttempt(row.attempt_id, row.result) for row in rows}
 
 
+class BlockCounts(NamedTuple):
+    """How many blocks are committed, and how many images are in them."""
+
+    blocks: int
+    images: int
+
+
 class EmbeddingBlocks:
     """Committed embedding blocks: one for each unit and encoder."""
 
@@ -95,6 +102,16 @@ class EmbeddingBlocks:
         )
         with self._database.transaction() as connection:
             return connection.execute(statement).scalar() is not None
+
+    def counts(self, *, catalog_id: str, fingerprint: str) -> BlockCounts:
+        """Returns how many blocks, with how many images, a catalog has under an encoder."""
+        table = tables.embedding_blocks
+        query = select(func.count(), func.coalesce(func.sum(table.c.rows), 0)).where(
+            (table.c.catalog_id == catalog_id) & (table.c.fingerprint == fingerprint)
+        )
+        with self._database.transaction() as connection:
+            blocks, images = connection.execute(query).one()
+        return BlockCounts(int(blocks), int(images))
 
     def committed(
         self, *, catalog_id: str, fingerprint: str, source_ids: Iterable[str] | None = None

@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from vitrine.errors import LedgerError, StaleCandidateError, StaleGenerationError
+from vitrine.errors import LedgerError, StaleGenerationError
 from vitrine.ledger import tables
 from vitrine.ledger.database import Database
-from vitrine.ledger.promotions import latest_of
-from vitrine.ledger.release_order import what_is_newer
-
-Action = Literal["release", "promote", "rollback", "restore"]
-
-
-@dataclass(frozen=True)
-class LivePointer:
-    """What a catalog serves now. `generation` grows by one with every move, also with one back.
-
-    `action` made it live. `previous_*` say what was before it: the release, and how it was pinned.
-    """
-
-    catalog_id: str
-    release_id: str
-    previous_release_id: str | None
-    generation: int
-    head_sequence: int
-    action: str
-    verified_generation: int
-    pinned: bool
-    pin_reason: str
-    previous_pinned: bool
-    previous_pin_reason: str
-    activated_at: datetime.datetime
-
-    @property
-    def verified(self) -> bool:
-        """Whether the search tier has answered from it as it should since it went live."""
-        return self.verified_generation == self.generation
+from vitrine.ledger.live_pointers import (
+    Action,
+    LivePointer,
+    check_may_release,
+    hold_live,
+    move_pointer,
+    pin_of_move,
+    pin_of_promotion,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +44,7 @@ class Releases:
         """Records a candidate; one that was offered before keeps its state and takes the newer head."""
         table = tables.candidates
         with self._database.transaction() as connection:
-            _hold_live(connection, catalog_id)  # a promotion sees this candidate, or comes before it
+            hold_live(connection, catalog_id)  # a promotion sees this candidate, or comes before it
             connection.execute(
                 insert(table)
                 .values(
@@ -158,9 +137,8 @@ class Releases:
             StaleCandidateError: the candidate is older than the live release, or its encoder was replaced.
             LedgerError: the catalog is pinned.
         """
-        table = tables.live_pointers
         with self._database.transaction() as connection:
-            live = _hold_live(connection, catalog_id)
+            live = hold_live(connection, catalog_id)
             generation = live.generation if live else 0
             if generation != expected_generation:
                 raise StaleGenerationError(
@@ -168,28 +146,12 @@ class Releases:
                     "another activation came first: read the live release and decide again"
                 )
             if live and action == "release":
-                if live.pinned:
-                    raise LedgerError(
-                        f"catalog {catalog_id} is pinned to {live.release_id} "
-                        f"({live.pin_reason or 'no reason given'}); unpin or promote by hand"
-                    )
-                if head_sequence < live.head_sequence:
-                    raise StaleCandidateError(
-                        f"catalog {catalog_id}: candidate {release_id} was built at head {head_sequence}, the live "
-                        f"release at head {live.head_sequence}; promote it by hand if that is meant"
-                    )
-                latest = latest_of(connection, catalog_id) if new_encoder else None
-                if latest and (latest.fingerprint != new_encoder or latest.state == "superseded"):
-                    raise StaleCandidateError(
-                        f"catalog {catalog_id}: candidate {release_id} is of encoder {new_encoder}, which is neither "
-                        f"the live one nor the last promoted ({latest.fingerprint}, {latest.state}); move the alias "
-                        "`champion` to it, or promote the release by hand"
-                    )
-            pinned, pin_reason = action == "rollback", reason if action == "rollback" else ""
-            if live and action == "restore":
-                pinned, pin_reason = live.previous_pinned, live.previous_pin_reason
+                check_may_release(
+                    connection, live, release_id=release_id, head_sequence=head_sequence, new_encoder=new_encoder
+                )
+            pinned, pin_reason = pin_of_move(live, action=action, reason=reason)
             if action == "promote":
-                pinned, pin_reason = _pin_of_promotion(
+                pinned, pin_reason = pin_of_promotion(
                     connection,
                     catalog_id=catalog_id,
                     release_id=release_id,
@@ -197,30 +159,19 @@ class Releases:
                     fingerprint=fingerprint,
                     reason=reason,
                 )
-            values = {
-                "release_id": release_id,
-                "previous_release_id": live.release_id if live else None,
-                "generation": generation + 1,
-                "head_sequence": head_sequence,
-                "action": action,
-                "pinned": pinned,
-                "pin_reason": pin_reason,
-                "previous_pinned": live.pinned if live else False,
-                "previous_pin_reason": live.pin_reason if live else "",
-                "activated_at": func.clock_timestamp(),
-            }
-            statement = insert(table).values(catalog_id=catalog_id, **values)
-            if live:
-                connection.execute(update(table).where(table.c.catalog_id == catalog_id).values(**values))
-            elif connection.execute(statement.on_conflict_do_nothing().returning(table.c.catalog_id)).scalar() is None:
-                raise StaleGenerationError(
-                    f"catalog {catalog_id}: expected no live release, found one that came first; "
-                    "read it and decide again"
-                )
+            move_pointer(
+                connection,
+                live,
+                catalog_id=catalog_id,
+                release_id=release_id,
+                head_sequence=head_sequence,
+                action=action,
+                pin=(pinned, pin_reason),
+            )
             history = {
                 "catalog_id": catalog_id,
                 "release_id": release_id,
-                "previous_release_id": values["previous_release_id"],
+                "previous_release_id": live.release_id if live else None,
                 "generation": generation + 1,
                 "action": action,
                 "actor": actor,
@@ -280,10 +231,10 @@ class Releases:
         """Pins or unpins a release that is live already as promoting it would; returns the pointer while it is live."""
         table = tables.live_pointers
         with self._database.transaction() as connection:
-            live = _hold_live(connection, catalog_id)
+            live = hold_live(connection, catalog_id)
             if live is None or live.release_id != release_id:
                 return None
-            pinned, pin_reason = _pin_of_promotion(
+            pinned, pin_reason = pin_of_promotion(
                 connection,
                 catalog_id=catalog_id,
                 release_id=release_id,
@@ -361,31 +312,3 @@ class Releases:
         with self._database.transaction() as connection:
             rows = connection.execute(select(table).where(table.c.catalog_id == catalog_id)).all()
         return {row.fingerprint: row.reason for row in rows}
-
-
-def _hold_live(connection: Connection, catalog_id: str) -> Any:
-    """Returns a catalog's live row, locked until the transaction ends, or None."""
-    table = tables.live_pointers
-    return connection.execute(select(table).where(table.c.catalog_id == catalog_id).with_for_update()).one_or_none()
-
-
-def _pin_of_promotion(
-    connection: Connection,
-    *,
-    catalog_id: str,
-    release_id: str,
-    head_sequence: int,
-    fingerprint: str | None,
-    reason: str,
-) -> tuple[bool, str]:
-    """Returns whether promoting a release pins it, and the pin's reason: why it had to, and what the person said."""
-    newer = what_is_newer(
-        connection,
-        catalog_id=catalog_id,
-        release_id=release_id,
-        head_sequence=head_sequence,
-        fingerprint=fingerprint,
-    )
-    if newer is None:
-        return False, ""
-    return True, f"promoted by hand though {newer}" + (f": {reason}" if reason else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,12 @@ def stat_fields(path: Path) -> list[str]:
     # The name in brackets may hold blanks, brackets and bytes of any kind; fields count from the last bracket.
     line = path.read_bytes()
     return line[line.rindex(b")") + 2 :].decode("ascii").split()
+
+
+def cpu_s_in(fields: Sequence[str]) -> float:
+    """Returns the CPU seconds that `stat_fields` tells: of all threads of a process, without its children."""
+    user, system = int(fields[11]), int(fields[12])
+    return (user + system) / _TICKS_PER_S
 
 
 def send(identity: ProcessIdentity, number: signal.Signals) -> None:

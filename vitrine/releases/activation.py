@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections, open_ledger
 from vitrine.contracts.releases import ItemTable, Release
 from vitrine.errors import ObjectMissingError, ReleaseError
 from vitrine.ledger import Ledger, LivePointer
-from vitrine.ledger.releases import Action
+from vitrine.ledger.live_pointers import Action
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
@@ -41,31 +41,58 @@ def activate_release(
             later promotion has replaced.
         LedgerError: (`action` release) the catalog is pinned.
     """
-    with closing(open_ledger(settings)) as ledger:
-        live = ledger.releases.live(catalog_id)
-        if live is not None and live.release_id == release_id:
-            return live.generation
-        object_store = open_object_store(settings)
-        head_sequence = _head_sequence(ledger, object_store, catalog_id, release_id, action)
-        pointer = ledger.releases.activate(
+    with open_connections(settings) as (object_store, ledger):
+        return activate(
+            object_store,
+            ledger,
             catalog_id=catalog_id,
             release_id=release_id,
-            head_sequence=head_sequence,
             expected_generation=expected_generation,
             action=action,
             actor=actor,
             reason=reason,
-            new_encoder=_new_encoder(object_store, live, catalog_id, release_id) if action == "release" else None,
-            fingerprint=read_release(object_store, catalog_id, release_id).fingerprint,
         )
-        return pointer.generation
+
+
+def activate(
+    object_store: ObjectStore,
+    ledger: Ledger,
+    *,
+    catalog_id: str,
+    release_id: str,
+    expected_generation: int,
+    action: Action,
+    actor: str,
+    reason: str,
+) -> int:
+    """Makes a release the live one, as `activate_release` does, on connections that are open."""
+    live = ledger.releases.live(catalog_id)
+    if live is not None and live.release_id == release_id:
+        return live.generation
+    head_sequence = _head_sequence(ledger, object_store, catalog_id, release_id, action)
+    pointer = ledger.releases.activate(
+        catalog_id=catalog_id,
+        release_id=release_id,
+        head_sequence=head_sequence,
+        expected_generation=expected_generation,
+        action=action,
+        actor=actor,
+        reason=reason,
+        new_encoder=_new_encoder(object_store, live, catalog_id, release_id) if action == "release" else None,
+        fingerprint=read_release(object_store, catalog_id, release_id).fingerprint,
+    )
+    return pointer.generation
 
 
 def live_generation(settings: Settings, *, catalog_id: str) -> int:
     """Returns the generation of what a catalog serves, 0 before its first release."""
     with closing(open_ledger(settings)) as ledger:
-        live = ledger.releases.live(catalog_id)
-        return live.generation if live else 0
+        return generation_of(ledger.releases.live(catalog_id))
+
+
+def generation_of(live: LivePointer | None) -> int:
+    """Returns the generation of a live pointer, 0 where there is none yet."""
+    return live.generation if live else 0
 
 
 def read_release(object_store: ObjectStore, catalog_id: str, release_id: str) -> Release:

@@ -10,14 +10,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections, open_ledger
 from vitrine.errors import ReleaseError
 from vitrine.ledger import Ledger, LivePointer
-from vitrine.ledger.releases import Action
-from vitrine.releases.activation import activate_release, live_generation, read_release
-from vitrine.releases.staging import stage_release
-from vitrine.releases.verification import VERIFY_TIMEOUT_S, verify_or_restore
+from vitrine.ledger.live_pointers import Action
+from vitrine.releases.activation import activate, generation_of, read_release
+from vitrine.releases.staging import stage
+from vitrine.releases.verification import confirm_activation
 from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +40,26 @@ def release(settings: Settings, *, catalog_id: str, release_id: str, actor: str)
         GateError: the gate refused it.
         ReleaseError: it could not be staged or verified; the release before it is live.
     """
-    from vitrine.releases.gate import gate_release
+    from vitrine.releases.gate import judge_candidate
 
-    generation = live_generation(settings, catalog_id=catalog_id)
-    gate_release(settings, catalog_id=catalog_id, release_id=release_id, actor=actor)
-    return release_or_restore(
-        settings,
-        catalog_id=catalog_id,
-        release_id=release_id,
-        expected_generation=generation,
-        action="release",
-        actor=actor,
-    )
+    with open_connections(settings) as (object_store, ledger):
+        live = ledger.releases.live(catalog_id)
+        judge_candidate(settings, object_store, ledger, catalog_id=catalog_id, release_id=release_id, actor=actor)
+        return release_or_restore(
+            object_store,
+            ledger,
+            catalog_id=catalog_id,
+            release_id=release_id,
+            expected_generation=generation_of(live),
+            action="release",
+            actor=actor,
+            stage_timeout_s=settings.stage_timeout_s,
+        )
 
 
 def release_or_restore(
-    settings: Settings,
+    object_store: ObjectStore,
+    ledger: Ledger,
     *,
     catalog_id: str,
     release_id: str,
@@ -62,7 +67,7 @@ def release_or_restore(
     action: Action,
     actor: str,
     reason: str = "",
-    verify_timeout_s: float = VERIFY_TIMEOUT_S,
+    stage_timeout_s: float,
 ) -> int:
     """Stages, activates and verifies; on a failed verification puts the old release back. Returns the generation.
 
@@ -70,9 +75,10 @@ def release_or_restore(
         ReleaseError: it could not be staged or verified; the release before it is live.
         StaleGenerationError: another release went live since `expected_generation`, and stays.
     """
-    stage_release(settings, catalog_id=catalog_id, release_id=release_id)
-    generation = activate_release(
-        settings,
+    stage(ledger, catalog_id=catalog_id, release_id=release_id, timeout_s=stage_timeout_s)
+    generation = activate(
+        object_store,
+        ledger,
         catalog_id=catalog_id,
         release_id=release_id,
         expected_generation=expected_generation,
@@ -80,13 +86,8 @@ def release_or_restore(
         actor=actor,
         reason=reason,
     )
-    verify_or_restore(
-        settings,
-        catalog_id=catalog_id,
-        release_id=release_id,
-        generation=generation,
-        actor=actor,
-        timeout_s=verify_timeout_s,
+    confirm_activation(
+        object_store, ledger, catalog_id=catalog_id, release_id=release_id, generation=generation, actor=actor
     )
     return generation
 
@@ -101,21 +102,22 @@ def promote(settings: Settings, *, catalog_id: str, release_id: str, actor: str,
         ReleaseError: it does not exist, or could not be staged or verified.
         StaleGenerationError: another release went live meanwhile, and stays.
     """
-    with closing(open_ledger(settings)) as ledger:
+    with open_connections(settings) as (object_store, ledger):
         before = ledger.releases.live(catalog_id)
-    was_live = before is not None and before.release_id == release_id
-    is_unfinished = before is not None and before.action == "promote" and not before.verified
-    generation = release_or_restore(
-        settings,
-        catalog_id=catalog_id,
-        release_id=release_id,
-        expected_generation=before.generation if before else 0,
-        action="promote",
-        actor=actor,
-        reason=reason,
-    )
-    promoted = read_release(open_object_store(settings), catalog_id, release_id)
-    with closing(open_ledger(settings)) as ledger:
+        was_live = before is not None and before.release_id == release_id
+        is_unfinished = before is not None and before.action == "promote" and not before.verified
+        generation = release_or_restore(
+            object_store,
+            ledger,
+            catalog_id=catalog_id,
+            release_id=release_id,
+            expected_generation=generation_of(before),
+            action="promote",
+            actor=actor,
+            reason=reason,
+            stage_timeout_s=settings.stage_timeout_s,
+        )
+        promoted = read_release(object_store, catalog_id, release_id)
         ledger.releases.accept_encoder(catalog_id=catalog_id, fingerprint=promoted.fingerprint)
         if was_live and not is_unfinished:  # a promotion that was cut short has settled its pin
             ledger.releases.pin_promoted(
@@ -153,19 +155,20 @@ def roll_back(
         ReleaseError: there is no release before, or it could not be staged or verified.
         StaleGenerationError: another release went live meanwhile, and stays.
     """
-    with closing(open_ledger(settings)) as ledger:
+    with open_connections(settings) as (object_store, ledger):
         live = _live(ledger, catalog_id)
         target = release_id or _target(ledger, live)
-    generation = release_or_restore(
-        settings,
-        catalog_id=catalog_id,
-        release_id=target,
-        expected_generation=live.generation,
-        action="rollback",
-        actor=actor,
-        reason=reason,
-    )
-    with closing(open_ledger(settings)) as ledger:
+        generation = release_or_restore(
+            object_store,
+            ledger,
+            catalog_id=catalog_id,
+            release_id=target,
+            expected_generation=live.generation,
+            action="rollback",
+            actor=actor,
+            reason=reason,
+            stage_timeout_s=settings.stage_timeout_s,
+        )
         now = ledger.releases.live(catalog_id)
         if now is not None and now.release_id == target and not now.pinned:
             ledger.releases.set_pin(catalog_id=catalog_id, pinned=True, actor=actor, reason=reason)

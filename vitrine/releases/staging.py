@@ -27,17 +27,23 @@ def stage_release(settings: Settings, *, catalog_id: str, release_id: str, timeo
             within `timeout_s` (by default the setting `stage_timeout_s`), or none lives by then. The request is then
             withdrawn, and what is live stays live.
     """
+    timeout_s = settings.stage_timeout_s if timeout_s is None else timeout_s
     with closing(open_ledger(settings)) as ledger:
-        live = ledger.releases.live(catalog_id)
-        if live is not None and live.release_id == release_id:
-            return release_id
-        ledger.releases.request_staging(catalog_id=catalog_id, release_id=release_id)
-        try:
-            _wait(ledger, catalog_id, release_id, settings.stage_timeout_s if timeout_s is None else timeout_s)
-        except ReleaseError:
-            ledger.releases.clear_staging(catalog_id, release_id=release_id)
-            raise
-        return release_id
+        stage(ledger, catalog_id=catalog_id, release_id=release_id, timeout_s=timeout_s)
+    return release_id
+
+
+def stage(ledger: Ledger, *, catalog_id: str, release_id: str, timeout_s: float) -> None:
+    """Stages a release, as `stage_release` does, with a ledger that is open."""
+    live = ledger.releases.live(catalog_id)
+    if live is not None and live.release_id == release_id:
+        return
+    ledger.releases.request_staging(catalog_id=catalog_id, release_id=release_id)
+    try:
+        _wait(ledger, catalog_id, release_id, timeout_s)
+    except ReleaseError:
+        ledger.releases.clear_staging(catalog_id, release_id=release_id)
+        raise
 
 
 def living_replicas(ledger: Ledger, *, purpose: str) -> list[Replica]:

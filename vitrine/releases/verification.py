@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 
-from vitrine.connections import open_ledger, open_object_store
+from vitrine.connections import open_connections
 from vitrine.errors import (
     LedgerError,
     ObjectCorruptError,
@@ -15,18 +14,24 @@ from vitrine.errors import (
     StorageError,
     VitrineError,
 )
-from vitrine.ledger import LivePointer
-from vitrine.releases.activation import activate_release, read_release
+from vitrine.ledger import Ledger, LivePointer
+from vitrine.releases.activation import activate, read_release
 from vitrine.releases.replica_checks import check_replica, sample_items
 from vitrine.releases.staging import living_replicas
 from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
 
 VERIFY_TIMEOUT_S = 60.0
 _POLL_S = 0.25
 
 
 def verify_release(
-    settings: Settings, *, catalog_id: str, release_id: str, timeout_s: float = VERIFY_TIMEOUT_S
+    object_store: ObjectStore,
+    ledger: Ledger,
+    *,
+    catalog_id: str,
+    release_id: str,
+    timeout_s: float = VERIFY_TIMEOUT_S,
 ) -> None:
     """Returns once every living replica answers from a release, in all its workers; replicas get time to flip.
 
@@ -39,7 +44,7 @@ def verify_release(
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            _check_all(settings, catalog_id=catalog_id, release_id=release_id)
+            _check_all(object_store, ledger, catalog_id=catalog_id, release_id=release_id)
         except (ObjectMissingError, ObjectCorruptError) as error:
             raise ReleaseError(f"catalog {catalog_id}: release {release_id} is not whole: {error}") from error
         except ReleaseError as error:
@@ -83,10 +88,34 @@ def verify_or_restore(
         ReleaseError: verification failed; the message says what was wrong and what is live now.
         LedgerError, StorageError: nothing could be learned about the release, so it stays; run it again.
     """
-    with closing(open_ledger(settings)) as ledger:
-        live = ledger.releases.live(catalog_id)
+    with open_connections(settings) as (object_store, ledger):
+        confirm_activation(
+            object_store,
+            ledger,
+            catalog_id=catalog_id,
+            release_id=release_id,
+            generation=generation,
+            actor=actor,
+            timeout_s=timeout_s,
+            restored_timeout_s=restored_timeout_s,
+        )
+
+
+def confirm_activation(
+    object_store: ObjectStore,
+    ledger: Ledger,
+    *,
+    catalog_id: str,
+    release_id: str,
+    generation: int,
+    actor: str,
+    timeout_s: float = VERIFY_TIMEOUT_S,
+    restored_timeout_s: float = VERIFY_TIMEOUT_S,
+) -> None:
+    """Verifies or restores, as `verify_or_restore` does, on connections that are open."""
+    live = ledger.releases.live(catalog_id)
     if live is not None and was_taken_back(live, release_id=release_id, generation=generation):
-        outcome = _finish_restoration(settings, live, timeout_s=restored_timeout_s)
+        outcome = _finish_restoration(object_store, ledger, live, timeout_s=restored_timeout_s)
         raise ReleaseError(f"catalog {catalog_id}: release {release_id} failed its verification; {outcome}")
     if live is None or live.release_id != release_id:
         raise ReleaseError(
@@ -94,25 +123,28 @@ def verify_or_restore(
             f"{_named(live)}, which came after it; release it again from its gate on if it is still meant"
         )
     try:
-        verify_release(settings, catalog_id=catalog_id, release_id=release_id, timeout_s=timeout_s)
+        verify_release(object_store, ledger, catalog_id=catalog_id, release_id=release_id, timeout_s=timeout_s)
     except ReleaseError as error:
         outcome = _restore(
-            settings, live, generation=generation, actor=actor, reason=str(error), verify_timeout_s=restored_timeout_s
+            object_store,
+            ledger,
+            live,
+            generation=generation,
+            actor=actor,
+            reason=str(error),
+            verify_timeout_s=restored_timeout_s,
         )
         raise ReleaseError(f"verification failed: {error}; {outcome}") from error
-    fingerprint = read_release(open_object_store(settings), catalog_id, release_id).fingerprint
-    with closing(open_ledger(settings)) as ledger:
-        ledger.releases.mark_verified(catalog_id=catalog_id, generation=generation)
-        ledger.promotions.close(catalog_id=catalog_id, fingerprint=fingerprint, outcome="released")
-        ledger.releases.clear_staging(catalog_id, release_id=release_id)
+    fingerprint = read_release(object_store, catalog_id, release_id).fingerprint
+    ledger.releases.mark_verified(catalog_id=catalog_id, generation=generation)
+    ledger.promotions.close(catalog_id=catalog_id, fingerprint=fingerprint, outcome="released")
+    ledger.releases.clear_staging(catalog_id, release_id=release_id)
 
 
-def _check_all(settings: Settings, *, catalog_id: str, release_id: str) -> None:
-    object_store = open_object_store(settings)
+def _check_all(object_store: ObjectStore, ledger: Ledger, *, catalog_id: str, release_id: str) -> None:
     release = read_release(object_store, catalog_id, release_id)
     samples = sample_items(object_store, release)
-    with closing(open_ledger(settings)) as ledger:
-        replicas = living_replicas(ledger, purpose=f"verify release {release_id} of catalog {catalog_id}")
+    replicas = living_replicas(ledger, purpose=f"verify release {release_id} of catalog {catalog_id}")
     for replica in replicas:
         check_replica(replica.url, release, samples)
 
@@ -123,7 +155,14 @@ def was_taken_back(live: LivePointer, *, release_id: str, generation: int) -> bo
 
 
 def _restore(
-    settings: Settings, live: LivePointer, *, generation: int, actor: str, reason: str, verify_timeout_s: float
+    object_store: ObjectStore,
+    ledger: Ledger,
+    live: LivePointer,
+    *,
+    generation: int,
+    actor: str,
+    reason: str,
+    verify_timeout_s: float,
 ) -> str:
     """Puts back what was live before `live`, unless that was verified or somebody came first; says what was done."""
     catalog_id, failed, before = live.catalog_id, live.release_id, live.previous_release_id
@@ -132,13 +171,13 @@ def _restore(
     if live.verified:
         return "it had been verified before and stays live; look at the search tier"
     if before is None or live.action == "restore":
-        with closing(open_ledger(settings)) as ledger:
-            ledger.releases.clear_staging(catalog_id, release_id=failed)
+        ledger.releases.clear_staging(catalog_id, release_id=failed)
         why = "was put back itself" if before else "has none before it to put back"
         return f"it {why}, so it stays live; look at the search tier, or promote another by its id"
     try:
-        activate_release(
-            settings,
+        activate(
+            object_store,
+            ledger,
             catalog_id=catalog_id,
             release_id=before,
             expected_generation=generation,
@@ -148,25 +187,22 @@ def _restore(
         )
     except StaleGenerationError as error:
         return f"it was not taken back, because another came first: {error}"
-    with closing(open_ledger(settings)) as ledger:
-        restored = ledger.releases.live(catalog_id)
+    restored = ledger.releases.live(catalog_id)
     if restored is None or not was_taken_back(restored, release_id=failed, generation=generation):
         return f"release {before} was put back, and live is {_named(restored)} since"
-    return _finish_restoration(settings, restored, timeout_s=verify_timeout_s)
+    return _finish_restoration(object_store, ledger, restored, timeout_s=verify_timeout_s)
 
 
-def _finish_restoration(settings: Settings, restored: LivePointer, *, timeout_s: float) -> str:
+def _finish_restoration(object_store: ObjectStore, ledger: Ledger, restored: LivePointer, *, timeout_s: float) -> str:
     """Withdraws the staging of what failed and verifies what was put back; says how that ended."""
     catalog_id, release_id = restored.catalog_id, restored.release_id
-    with closing(open_ledger(settings)) as ledger:
-        ledger.releases.clear_staging(catalog_id, release_id=restored.previous_release_id or "")
+    ledger.releases.clear_staging(catalog_id, release_id=restored.previous_release_id or "")
     if not restored.verified:
         try:
-            verify_release(settings, catalog_id=catalog_id, release_id=release_id, timeout_s=timeout_s)
+            verify_release(object_store, ledger, catalog_id=catalog_id, release_id=release_id, timeout_s=timeout_s)
         except VitrineError as error:
             return f"release {release_id} was put back and is live, but the search tier is not well with it: {error}"
-        with closing(open_ledger(settings)) as ledger:
-            ledger.releases.mark_verified(catalog_id=catalog_id, generation=restored.generation)
+        ledger.releases.mark_verified(catalog_id=catalog_id, generation=restored.generation)
     return f"release {release_id} was put back, verified and is live"
 
 

@@ -12,7 +12,7 @@ NDCG ranking measures", COLT 2013); scikit-learn computes the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from vitrine.errors import ContractError
@@ -32,6 +32,18 @@ def recall_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: int) 
     return len(wanted.intersection(_first(ranking, top_k))) / len(wanted)
 
 
+def capped_recall_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: int) -> float:
+    """Returns the share of the relevant ids that stand among the first k, of at most k of them.
+
+    Where more than k ids are relevant it still reaches 1, since no more is asked for than fits.
+
+    Raises:
+        ContractError: nothing is relevant, or k is below 1.
+    """
+    wanted = _relevant(relevant)
+    return len(wanted.intersection(_first(ranking, top_k))) / min(top_k, len(wanted))
+
+
 def precision_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: int) -> float:
     """Returns the share of the first k places that hold a relevant id; places left empty count as wrong.
 
@@ -39,6 +51,15 @@ def precision_at_k(ranking: Sequence[Id], relevant: Collection[Id], *, top_k: in
         ContractError: k is below 1.
     """
     return len(set(relevant).intersection(_first(ranking, top_k))) / top_k
+
+
+def r_precision(ranking: Sequence[Id], relevant: Collection[Id]) -> float:
+    """Returns the precision at as many places as there are relevant ids.
+
+    Raises:
+        ContractError: nothing is relevant.
+    """
+    return precision_at_k(ranking, relevant, top_k=len(_relevant(relevant)))
 
 
 def mrr(ranking: Sequence[Id], relevant: Collection[Id]) -> float:
@@ -86,18 +107,6 @@ def ndcg(ranking: Sequence[Id], grades: Mapping[Id, float], *, top_k: int | None
     if ideal == 0:
         raise ContractError("ndcg: expected some id of a grade above 0, found none; leave such a query out of the mean")
     return _dcg([grades.get(found, 0.0) for found in _first(ranking, top_k)]) / ideal
-
-
-def mean_over_queries(metric: Callable[..., float], pairs: Iterable[tuple[Sequence, object]], **options: int) -> float:
-    """Returns the mean of a metric over (ranking, relevant) pairs.
-
-    Raises:
-        ContractError: there are no queries.
-    """
-    values = [metric(ranking, relevant, **options) for ranking, relevant in pairs]
-    if not values:
-        raise ContractError("expected queries to take a mean over, found none; a metric of nothing is absent, not 0")
-    return math.fsum(values) / len(values)
 
 
 def _dcg(grades: Sequence[float]) -> float:

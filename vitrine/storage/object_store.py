@@ -10,8 +10,7 @@ import base64
 import functools
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -210,18 +209,6 @@ class ObjectStore:
         """Deletes one object; deleting what is not there is no error."""
         with self._wrapped(key):
             self._client.delete_object(Bucket=self.bucket, Key=key)
-
-    def get_many(self, keys: Iterable[str], *, threads: int = 16) -> Iterator[tuple[str, bytes | StorageError]]:
-        """Fetches keys in threads, in the order given; a failure is yielded in the object's place, not raised."""
-
-        def fetch(key: str) -> tuple[str, bytes | StorageError]:
-            try:
-                return key, self.get_bytes(key)
-            except StorageError as error:
-                return key, error
-
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(fetch, keys)
 
     @property
     def _client(self) -> Any:

@@ -10,6 +10,8 @@ import os
 import shutil
 from pathlib import Path
 
+from vitrine.files.whole import whole_file
+
 
 def keep(folder: Path, *, limit_bytes: int) -> list[Path]:
     """Cuts every log of a folder that is above the limit; returns those that were cut.
@@ -19,11 +21,13 @@ def keep(folder: Path, *, limit_bytes: int) -> list[Path]:
     cut = []
     for log in sorted(folder.glob("*.log")):
         if log.stat().st_size > limit_bytes:
-            scratch = log.with_suffix(".log.new")
-            with log.open("rb") as source, os.fdopen(_create(scratch), "wb") as kept:
+            with (
+                whole_file(log.with_suffix(".log.1")) as partial,
+                log.open("rb") as source,
+                os.fdopen(_create(partial), "wb") as kept,
+            ):
                 source.seek(-limit_bytes, os.SEEK_END)  # however fast it grew, two limits are the most that is kept
                 shutil.copyfileobj(source, kept)
-            scratch.replace(log.with_suffix(".log.1"))
             os.truncate(log, 0)
             cut.append(log)
     return cut

@@ -7,7 +7,6 @@ is written before anything is ended, so that a `make down` that is killed halfwa
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -18,6 +17,7 @@ from typing import IO
 from deploy.local import processes
 from deploy.local.layout import Layout, write_private
 from deploy.local.processes import ProcessIdentity
+from vitrine.files.locks import take_lock
 
 _UP, _DOWN = "up", "down"
 _AGAIN_S = 0.2
@@ -72,9 +72,9 @@ def alone(
         while_waiting: called again and again until it is its turn.
     """
     with _opened(layout) as file:
-        if not _is_locked(file, fcntl.LOCK_EX):
+        if not take_lock(file, wait=False):
             report(f"waiting for another command that starts or ends services: {whose_turn(layout) or 'a restart'}")
-            while not _is_locked(file, fcntl.LOCK_EX):
+            while not take_lock(file, wait=False):
                 while_waiting()
                 time.sleep(_AGAIN_S)
         _note_turn(file)
@@ -98,16 +98,7 @@ def whose_turn(layout: Layout) -> Turn | None:
 def beside_others(layout: Layout) -> Iterator[bool]:
     """Yields whether services may be brought back: a person wants them, and no `make up` or `make down` is at work."""
     with _opened(layout) as file:
-        yield _is_locked(file, fcntl.LOCK_SH) and is_up(layout)
-
-
-def _is_locked(file: IO[bytes], how: int) -> bool:
-    """Takes a lock if it is free for that; tells whether it was."""
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        yield take_lock(file, shared=True, wait=False) and is_up(layout)
 
 
 def _note_turn(file: IO[bytes]) -> None:

@@ -1,8 +1,7 @@
 """Near duplicates: pictures whose perceptual hashes differ in few bits, and what they are connected to.
 
-Hashes that differ in at most d bits agree in one of d + 1 bands of their bits (pigeonhole), so hashes are compared
-only within a band's bucket and none is missed (Manku et al., Detecting near-duplicates for web crawling, WWW 2007,
-section 3).
+Hashes that differ in at most d bits agree in one of d + 1 bands of their bits (`vitrine.duplicates.hash_bands`), so
+hashes are compared only within a band's bucket and none is missed.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_jobs.mining.samples.components import connected_components
+from vitrine.duplicates.hash_bands import HASH_BITS, Band, agreeing_bands
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
-
-_BITS = 64
 
 
 def with_near_duplicate_groups(rows: DataFrame, *, max_distance: int, tasks: int) -> DataFrame:
@@ -41,8 +39,8 @@ def near_edges(hashes: DataFrame, *, max_distance: int) -> DataFrame:
     """Returns every pair `first` < `second` of distinct hashes that differ in at most `max_distance` bits, once."""
     from pyspark.sql import functions as f
 
-    bands = f.array([_band(f.col("hash"), band, max_distance + 1) for band in range(max_distance + 1)])
-    banded = hashes.select("hash", f.posexplode(bands).alias("band", "bits"))
+    bits = [_bits(f.col("hash"), band) for (band,) in agreeing_bands(max_distance + 1, max_distance=max_distance)]
+    banded = hashes.select("hash", f.posexplode(f.array(bits)).alias("band", "bits"))
     left = banded.withColumnRenamed("hash", "first")
     right = banded.withColumnRenamed("hash", "second")
     near = f.bit_count(f.col("first").bitwiseXOR(f.col("second"))) <= max_distance
@@ -54,10 +52,9 @@ def near_edges(hashes: DataFrame, *, max_distance: int) -> DataFrame:
     )
 
 
-def _band(value: Column, band: int, bands: int) -> Column:
+def _bits(value: Column, band: Band) -> Column:
     from pyspark.sql import functions as f
 
-    start, stop = band * _BITS // bands, (band + 1) * _BITS // bands
-    if stop - start == _BITS:
+    if band.width == HASH_BITS:
         return value
-    return f.shiftrightunsigned(value, start).bitwiseAND(f.lit((1 << (stop - start)) - 1).cast("bigint"))
+    return f.shiftrightunsigned(value, band.start).bitwiseAND(f.lit(band.mask).cast("bigint"))

@@ -1,4 +1,9 @@
-"""The split of every item, as `vitrine.splits` defines it, over rows that no process can hold."""
+"""Splits by time and by product: what a model is tested on is newer than, and unlike, all that it learned from.
+
+Products that share a near-duplicate group are one unit; a unit belongs to the window in which the first of its items
+was seen. An item is left out where its own time lies outside its unit's window: a test item of a product that was
+trained on would leak the product, and a training item from the time of the test would leak the time.
+"""
 
 from __future__ import annotations
 

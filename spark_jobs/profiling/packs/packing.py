@@ -56,7 +56,7 @@ def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]
         ThreadPoolExecutor(task.settings.fetch_threads, thread_name_prefix="fetch") as pool,
         ThreadPoolExecutor(1 + beside, thread_name_prefix="pack") as packers,
     ):
-        for _, locations in ahead(packers, stored, _packs(task, batches), limit=beside):
+        for locations in ahead(packers, stored, _packs(task, batches), limit=beside):
             yield from batches_of((asdict(location) for location in locations), packed_schema())
 
 

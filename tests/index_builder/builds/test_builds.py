@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from tests.index_builder.synthetic_catalog import (
     open_version,
     vector_of,
 )
+from tests.slow_store import SlowStore
+from tests.waiting import wait_for
 from vitrine.contracts.releases import IndexVersion
 from vitrine.errors import ContractError, GateError, SettingsError
 from vitrine.identity import sha256_hex
@@ -190,9 +193,21 @@ def test_one_item_alone_can_be_indexed(settings: Settings, catalog: SyntheticCat
     assert manifest.recall_at_10.image is None
 
 
+@pytest.fixture
+def store_that_holds_the_index(settings: Settings) -> Iterator[SlowStore]:
+    """A way to the store on which no upload of an index is ever answered: a build waits there until it is killed."""
+    with closing(SlowStore(str(settings.s3_endpoint_url), bytes_per_s=1)) as store:
+        store.slow_for = "/index.faiss"
+        yield store
+
+
 @pytest.mark.parametrize("point", ["vectors are gathered", "the index is written", "files are uploaded"])
 def test_a_killed_build_run_again_ends_as_if_it_had_not_been_killed(
-    settings: Settings, catalog: SyntheticCatalog, tmp_path: Path, point: str
+    settings: Settings,
+    catalog: SyntheticCatalog,
+    store_that_holds_the_index: SlowStore,
+    tmp_path: Path,
+    point: str,
 ) -> None:
     items = make_items(1200)
     catalog.deliver("2026-11-01", items)
@@ -201,18 +216,17 @@ def test_a_killed_build_run_again_ends_as_if_it_had_not_been_killed(
     embedding_set_id = resolve_head(graph, catalog_id=catalog.catalog_id, fingerprint=FINGERPRINT)
     command = [sys.executable, "-m", "index_builder", "build"]
     command += ["--catalog", catalog.catalog_id, "--embedding-set", embedding_set_id]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **graph.to_environment()})
     scratch = graph.state_dir / "scratch"
     reached = {
         "vectors are gathered": lambda: any(scratch.glob("build-*/vectors.npy")),
         "the index is written": lambda: any(scratch.glob("build-*/shard-*/index.faiss")),
-        "files are uploaded": lambda: any(catalog.object_store.list_keys(f"{catalog.catalog_id}/indexes/")),
+        "files are uploaded": store_that_holds_the_index.asked.is_set,
     }[point]
-    deadline = time.monotonic() + 600
-    while not reached() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=300)
+    environment = graph.model_copy(update={"s3_endpoint_url": store_that_holds_the_index.url}).to_environment()
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}) as process:
+        wait_for(lambda: reached() or process.poll() is not None, what=point, every_s=0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL  # it met a running build
 
     index_version = build_index_version(graph, catalog_id=catalog.catalog_id, embedding_set_id=embedding_set_id)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from index_builder.builds import encode_parts, needs_spark, plan_build
 from index_builder.builds.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
-from index_builder.builds.session import spark_session
 from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
 from vitrine.contracts.index_builds import EncodedPart, IndexPlan
@@ -18,12 +15,7 @@ from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
-
-@pytest.fixture(scope="module", autouse=True)
-def local_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A session on this machine that the tests share, so that each need not start a JVM."""
-    with spark_session(Settings(state_dir=tmp_path_factory.mktemp("spark")), name="tests"):
-        yield
+pytestmark = pytest.mark.usefixtures("local_spark")
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from index_builder.builds import build_index_version, find_index_version
 from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items
+from tests.slow_store import SlowStore
 from tests.waiting import wait_for
 from vitrine.contracts.releases import IndexVersion
 from vitrine.ledger import Ledger
@@ -107,23 +110,25 @@ def _stop_before(patch: pytest.MonkeyPatch, write: str) -> None:
         patch.setattr(owner, name, watched(getattr(owner, name)))
 
 
-@pytest.mark.parametrize("step", ["quantizers/", "encoded_parts/"])
+@pytest.mark.parametrize(("step", "held"), [("quantizers/", "/index_plans/"), ("encoded_parts/", "/index.faiss")])
 def test_a_build_process_that_is_killed_leaves_what_the_next_goes_on_from(
-    settings: Settings, catalog: SyntheticCatalog, step: str
+    settings: Settings, catalog: SyntheticCatalog, step: str, held: str
 ) -> None:
     embedding_set_id = resolve_head(settings, catalog_id=catalog.catalog_id, fingerprint=FINGERPRINT)
     command = [sys.executable, "-m", "index_builder", "build"]
     command += ["--catalog", catalog.catalog_id, "--embedding-set", embedding_set_id]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings.to_environment()})
     written = f"{catalog.catalog_id}/{step}"
-
-    def has_written() -> bool:
-        assert process.poll() is None, f"the build ended with status {process.returncode}; its output is above"
-        return any(catalog.object_store.list_keys(written))
-
-    wait_for(has_written, what=f"an object under {written}", every_s=0.01)
-    process.kill()
-    process.wait(timeout=300)
+    with closing(SlowStore(str(settings.s3_endpoint_url), bytes_per_s=1)) as store:
+        store.slow_for = held  # a build gets no further than this upload, however fast it is
+        environment = settings.model_copy(update={"s3_endpoint_url": store.url}).to_environment()
+        with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}) as process:
+            wait_for(
+                lambda: any(catalog.object_store.list_keys(written)) or process.poll() is not None,
+                what=f"an object under {written}",
+                every_s=0.01,
+            )
+            process.kill()
+    assert process.returncode == -signal.SIGKILL  # it met a running build
     left = _settled_data(catalog)
 
     manifest = _build(settings, catalog)

@@ -9,11 +9,11 @@ import pytest
 
 from index_builder.builds.rows import ordered_rows
 from index_builder.coverage import resolve_head
+from tests.head_rows import head_rows
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.errors import ContractError
 from vitrine.head.embedding_sets import read_embedding_set
-from vitrine.head.reader import head_rows
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore

@@ -14,8 +14,9 @@ from index_builder.metadata import filter_choice
 from index_builder.metadata.attributes import Attributes
 from index_builder.metadata.column_files import ColumnFileWriters
 from index_builder.metadata.filter_choice import NAMED_COLUMNS, ColumnChoice
+from tests.item_columns import encode_column
 from vitrine.contracts.items import manifest_items_schema
-from vitrine.item_table.columns import encode_column, open_columns
+from vitrine.item_table.columns import open_columns
 
 SCHEMA = pa.schema([manifest_items_schema().field(name) for name in (*NAMED_COLUMNS, "attributes")])
 

@@ -26,8 +26,8 @@ def test_components_are_those_of_comparing_every_pair(
     max_distance: int, pretended: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashes = _hashes(600, seed=max_distance)
-    blocks = near_duplicates._blocks
-    monkeypatch.setattr(near_duplicates, "_blocks", lambda count, distance: blocks(pretended, distance))
+    best_count = near_duplicates._best_count
+    monkeypatch.setattr(near_duplicates, "_best_count", lambda count, distance: best_count(pretended, distance))
 
     components = near_components(hashes, max_distance=max_distance)
 
@@ -43,7 +43,7 @@ def test_hashes_that_all_look_alike_cost_no_square_of_their_number(monkeypatch: 
     monkeypatch.setattr(near_duplicates, "_MOST_COMPARED", 8)
     alike = np.arange(4_096, dtype=np.uint64)  # they agree in all but 12 bits
 
-    tables = math.comb(near_duplicates._blocks(len(alike), 3), 3)
+    tables = math.comb(near_duplicates._best_count(len(alike), 3), 3)
     pairs = list(near_pairs(alike, max_distance=3))
 
     assert 0 < sum(len(first) for first, _ in pairs) <= tables * 8 * len(alike)
@@ -52,10 +52,10 @@ def test_hashes_that_all_look_alike_cost_no_square_of_their_number(monkeypatch: 
 
 def test_of_many_hashes_few_agree_by_chance_in_a_table() -> None:
     for count in (1_000, 1_000_000, 10_000_000, 100_000_000):
-        blocks = near_duplicates._blocks(count, 3)
+        bands = near_duplicates._best_count(count, 3)
 
-        assert count / 2 ** ((blocks - 3) * 64 // blocks) <= 32
-        assert math.comb(blocks, 3) <= 20
+        assert count / 2 ** ((bands - 3) * 64 // bands) <= 32
+        assert math.comb(bands, 3) <= 20
 
 
 def test_no_hash_and_one_hash_are_alone() -> None:

@@ -9,7 +9,7 @@ import pytest
 from spark_jobs.deliveries import folder_images
 from spark_jobs.deliveries.folder_images import copy_file, copy_images, hash_images
 from spark_jobs.deliveries.image_listing import image_listing
-from tests.spark_jobs.delivered_folder import picture, write_images
+from tests.items_files import picture, write_images
 from vitrine.errors import DeliveryError
 from vitrine.identity import sha256_hex
 from vitrine.storage import ObjectStore

@@ -9,16 +9,8 @@ import pytest
 
 from spark_jobs.deliveries.recording import read_delivery, record_delivery
 from spark_jobs.deliveries.source_inspection import inspect_source
-from tests.spark_jobs.delivered_folder import (
-    DT,
-    declare,
-    picture,
-    small_delivery,
-    write_csv,
-    write_images,
-    write_jsonl,
-    write_parquet,
-)
+from tests.items_files import picture, write_csv, write_images, write_jsonl, write_parquet
+from tests.spark_jobs.delivered_folder import DT, declare, small_delivery
 from vitrine.errors import CatalogError, DeliveryError, ObjectChangedError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.items.sources import open_source

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyspark
 import pytest
 from pydantic import SecretStr
 
-from tests.conftest import wait_for_port
+from benchmarks.temporary_s3 import wait_for_port
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
 from tests.spark_jobs.embedding_runs import held_unit, many_units, running_driver, stored_vectors, wait_for_blocks
 from tests.spark_runtime.spark_stranger import command_lines, reaches, stranger
 from vitrine.encoder import Encoder
 from vitrine.ledger import Ledger
-from vitrine.processes.table import stat_fields
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
@@ -43,16 +43,10 @@ class Cluster:
     def executors(self) -> list[int]:
         """Returns the process ids of the executors that its workers run."""
         found = []
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
-            try:
-                parent = int(stat_fields(folder / "stat")[1])
-                command = (folder / "cmdline").read_bytes()
-            except OSError:  # it ended meanwhile
-                continue
-            if parent in self.workers and b"CoarseGrainedExecutorBackend" in command:
-                found.append(int(folder.name))
+        for child in (child for worker in self.workers for child in psutil.Process(worker).children()):
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                if any("CoarseGrainedExecutorBackend" in word for word in child.cmdline()):
+                    found.append(child.pid)
         return found
 
 

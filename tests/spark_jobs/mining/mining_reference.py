@@ -7,11 +7,11 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
+from tests.head_rows import head_rows
 from tests.spark_jobs.mining.mining_shop import AS_OF, GRADES, PARAMETERS, MiningShop
+from tests.spark_jobs.mining.splits_reference import SplitItem, assign_splits, split_of_time
 from vitrine.connections import open_object_store
 from vitrine.contracts.training_sets import Split, TrainingWindow, training_window
-from vitrine.head.reader import head_rows
-from vitrine.splits import SplitItem, assign_splits, split_of_time
 
 EVENTS_FROM = "2026-10-21"
 WINDOW: TrainingWindow = training_window(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from spark_jobs.mining import job, plan_training_set, read_plan, run_mine_job
+from tests.settings import settings_of
 from tests.spark_jobs.mining.mining_reference import (
     EVENTS_FROM,
     reference_co_clicks,
@@ -57,16 +58,7 @@ def shop_settings(s3_server: dict[str, str], database_url: str, tmp_path_factory
     """Settings of the module's own bucket."""
     store = ObjectStore(f"test-{uuid.uuid4().hex[:12]}", **s3_server)
     store.ensure_bucket()
-    return Settings.from_environment(
-        {
-            "VITRINE_STATE_DIR": str(tmp_path_factory.mktemp("mining")),
-            "VITRINE_BUCKET": store.bucket,
-            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
-            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
-            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
-        }
-    )
+    return settings_of(tmp_path_factory.mktemp("mining"), s3_server, store, database_url)
 
 
 @pytest.fixture(scope="module")

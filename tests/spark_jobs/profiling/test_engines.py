@@ -14,17 +14,8 @@ from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.profiling.job import run_profile_job
 from spark_runtime.configuration import in_process_rows, local_threads
 from spark_runtime.session import SparkIsNeeded, without_spark
-from tests.spark_jobs.delivered_folder import (
-    DT,
-    committed_parts,
-    declare,
-    picture,
-    small_delivery,
-    write_csv,
-    write_images,
-    write_jsonl,
-    write_parquet,
-)
+from tests.items_files import picture, write_csv, write_images, write_jsonl, write_parquet
+from tests.spark_jobs.delivered_folder import DT, committed_parts, declare, small_delivery
 from vitrine.catalogs import Catalog
 from vitrine.ledger import Ledger, tables
 from vitrine.settings import Settings
@@ -175,19 +166,6 @@ def test_a_cluster_gets_every_row_unless_the_settings_say_otherwise() -> None:
     assert local_threads(Settings(spark_master="local[3]")) == 3
     assert local_threads(Settings(spark_master="local")) == 1
     assert local_threads(Settings(spark_master="local[*]")) >= 1
-
-
-def test_without_spark_holds_for_the_block_alone() -> None:
-    from spark_runtime.session import spark_session
-
-    with without_spark(), pytest.raises(SparkIsNeeded), spark_session(Settings(), name="refused"):
-        pass
-    with pytest.raises(SparkIsNeeded), without_spark():
-        raise SparkIsNeeded
-
-    from spark_runtime.session import _forbidden
-
-    assert not _forbidden.get()
 
 
 def test_a_catalog_without_any_row_needs_no_spark(settings: Settings, catalog_id: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks.attacks import picture_files as files
 from spark_jobs.deliveries.image_fetching import ImageFetcher
 from spark_jobs.profiling.images import profile_bytes, profile_image
-from tests.spark_jobs.delivered_folder import picture
+from tests.items_files import picture
 from vitrine.catalogs import Catalog
 from vitrine.errors import StorageError
 from vitrine.items.policy import IngestPolicy

@@ -14,18 +14,8 @@ import pytest
 
 from spark_jobs.deliveries.recording import record_delivery
 from spark_jobs.profiling.job import run_profile_job
-from tests.spark_jobs.delivered_folder import (
-    DT,
-    candidate_rows,
-    committed_parts,
-    declare,
-    picture,
-    small_delivery,
-    write_csv,
-    write_images,
-    write_jsonl,
-    write_parquet,
-)
+from tests.items_files import picture, write_csv, write_images, write_jsonl, write_parquet
+from tests.spark_jobs.delivered_folder import DT, candidate_rows, committed_parts, declare, small_delivery
 from tests.spark_jobs.denied_images import heads_denied
 from vitrine.catalogs import Catalog
 from vitrine.contracts.items import candidate_schema

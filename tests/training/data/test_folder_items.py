@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.spark_jobs.delivered_folder import picture, write_csv, write_images, write_jsonl, write_parquet
+from tests.items_files import picture, write_csv, write_images, write_jsonl, write_parquet
 from training.data.folder_items import read_head, text
 from training.data.folder_samples import read_folder_samples
 from training.evaluate.catalogs.catalog import read_evaluation_catalog

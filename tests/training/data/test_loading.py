@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
+from tests.training.tiny_training import write_base_model, write_tiny_catalog
 from training.data.batches import BatchSampler
 from training.data.folder_samples import read_folder_samples
 from training.data.image_bytes import FileReader
@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return folder
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.process_work import fail_in_the_second, gradients, save_gradients
-from tests.training.tiny_training import write_tiny_catalog, write_tiny_clip
+from tests.training.tiny_training import write_base_model, write_tiny_catalog
 from training.data.samples import TrainingData
 from training.loop.distributed import launch
 from training.loop.history import HistoryRow
@@ -48,7 +48,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return folder
 
 

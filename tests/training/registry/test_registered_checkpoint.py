@@ -15,8 +15,8 @@ from deploy.local.configuration import configure
 from deploy.local.demo import DemoError, register_encoder
 from deploy.local.layout import Layout
 from tests.conftest import new_database
-from tests.serving.tiny_release import publish_tiny_release
-from tests.training.tiny_training import write_tiny_clip
+from tests.replicas.tiny_release import publish_tiny_release
+from tests.training.tiny_training import write_base_model
 from training.registry.client import MODEL_NAME
 from training.registry.versions import register_bootstrap, resolve_champion
 from vitrine.connections import open_ledger, open_object_store
@@ -29,7 +29,7 @@ from vitrine.storage import keys
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip") / "encoder"
-    write_tiny_clip(folder)
+    write_base_model(folder)
     return folder
 
 

@@ -12,6 +12,7 @@ import mlflow
 import pytest
 
 from spark_jobs.mining import plan_training_set, run_mine_job
+from tests.settings import settings_of
 from tests.spark_jobs.mining.mining_shop import AS_OF, PARAMETERS, open_shop
 from tests.spark_jobs.tiny_encoder import publish_tiny_encoder
 from training.registry.client import MODEL_NAME, registry_client
@@ -61,18 +62,16 @@ def trained(
     store.ensure_bucket()
     folder = tmp_path_factory.mktemp("planned")
     publish_tiny_encoder(folder / "tiny", store)
-    settings = Settings.from_environment(
+    settings = settings_of(
+        folder / "state",
+        s3_server,
+        store,
+        quiet_database_url,
         {
-            "VITRINE_STATE_DIR": str(folder / "state"),
             "VITRINE_CATALOGS_FILE": str(folder / "catalogs.yaml"),
-            "VITRINE_BUCKET": store.bucket,
-            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
-            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
-            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": quiet_database_url,
             "VITRINE_MLFLOW_TRACKING_URI": mlflow_uri,
             "VITRINE_ENCODER_CHECKPOINT": str(folder / "tiny"),
-        }
+        },
     )
     catalog_id = f"c{uuid.uuid4().hex[:10]}"
     declare_catalog(settings.catalogs_file, Catalog(catalog_id=catalog_id))

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.head_rows import head_rows
 from vitrine.contracts.datasets import Manifest, PartFile
 from vitrine.contracts.items import candidate_schema, manifest_items_schema
 from vitrine.errors import ContractError, ObjectMissingError
-from vitrine.head.reader import HeadReader, head_manifests, head_rows, manifest_key, manifest_units, read_manifest
+from vitrine.head.reader import HeadReader, head_manifests, manifest_key, manifest_units, read_manifest
 from vitrine.identity import content_id, sha256_hex
 from vitrine.storage import ObjectStore, keys
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.item_columns import encode_column, write_columns
 from vitrine.errors import ContractError, RequestError
 from vitrine.item_table import matching
-from vitrine.item_table.columns import encode_column, open_columns, write_columns
+from vitrine.item_table.columns import open_columns
 from vitrine.item_table.filter_cache import FilterCache
 from vitrine.item_table.filters import filter_rows
 from vitrine.row_arrays.row_sets import RowSet

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.item_columns import encode_column, write_columns
 from vitrine.contracts.releases import ItemTable as ItemTableManifest
 from vitrine.errors import ContractError
-from vitrine.item_table.columns import encode_column, write_columns
 from vitrine.item_table.groups import write_groups
 from vitrine.item_table.table import ITEMS_COLUMNS, ITEMS_FILE, ITEMS_INDEX, ITEMS_SCHEMA, ItemTable
 

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
 
-import pyarrow as pa
 import pytest
 
-from spark_jobs.profiling.candidate_batches import judged_rows_schema
-from spark_jobs.profiling.images import JudgedImage
-from spark_jobs.profiling.workers import _with_profiles
-from spark_runtime.configuration import failed_job
 from vitrine.catalogs import Catalog
 from vitrine.errors import ImageError, StorageError, UnforeseenError, VitrineError
 from vitrine.items.files import Row
@@ -40,15 +34,6 @@ def test_whatever_is_raised_names_the_row(raised: Exception, kind: type[VitrineE
     assert caught.value.__cause__ is raised
 
 
-def test_the_row_reaches_whoever_started_the_job() -> None:
-    quoted = 'Traceback:\n  File "x"\nvitrine.errors.UnforeseenError: items.jsonl: row 7: ValueError: no\n\n\tat org.x'
-
-    error = failed_job(quoted)
-
-    assert type(error) is UnforeseenError
-    assert str(error) == "items.jsonl: row 7: ValueError: no"
-
-
 def test_a_row_that_cannot_be_read_is_named_by_its_number() -> None:
     def rows() -> Iterator[Row]:
         yield Row({"item_id": "a", "image_uri": "a.jpg"}, text=False)
@@ -60,16 +45,3 @@ def test_a_row_that_cannot_be_read_is_named_by_its_number() -> None:
 
     with pytest.raises(UnforeseenError, match="row 41: ZeroDivisionError"):
         next(judged)
-
-
-def test_an_image_that_stops_the_profile_is_named_with_its_item_and_row() -> None:
-    rows = [
-        {"row_number": number, "item_id": f"item-{number}", "image_uri": f"s3://b/{number}.jpg", "deleted": False}
-        for number in (7, 8)
-    ]
-    batch = pa.RecordBatch.from_pylist([row | {"attributes": "{}"} for row in rows], schema=judged_rows_schema())
-    stopped: Future[JudgedImage] = Future()
-    stopped.set_exception(StorageError("s3://b/8.jpg: not fetched in 3 attempts"))
-
-    with pytest.raises(StorageError, match=r"row 8, item 'item-8', image s3://b/8.jpg: s3://b/8.jpg: not fetched"):
-        _with_profiles(batch, [None, "s3://b/8.jpg"], {"s3://b/8.jpg": stopped})

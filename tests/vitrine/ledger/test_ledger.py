@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from tests.conftest import new_database
+from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.errors import LedgerError, StaleCandidateError, StaleDeliveryError, StaleGenerationError, StaleHeadError
 from vitrine.ledger import Ledger, tables
 from vitrine.storage import ObjectStore
@@ -53,6 +54,20 @@ def test_an_old_run_that_is_cleared_does_not_bring_an_older_delivery_back(ledger
 
     head = ledger.partitions.head(catalog_id)
     assert (head.head_sequence, head.manifests) == (head_sequence, {"2026-11-01": "m-2"})
+
+
+def test_blocks_and_their_images_are_counted_by_catalog_and_encoder(ledger: Ledger, catalog_id: str) -> None:
+    other = f"{catalog_id}-2"
+    committed = [(catalog_id, "enc-a"), (catalog_id, "enc-a"), (catalog_id, "enc-b"), (other, "enc-a")]
+    for row_group, (catalog, fingerprint) in enumerate(committed):
+        block = _block(row_group, rows=100 + row_group)
+        ledger.blocks.commit(catalog_id=catalog, fingerprint=fingerprint, block=block)
+
+    counts = ledger.blocks.counts(catalog_id=catalog_id, fingerprint="enc-a")
+    none = ledger.blocks.counts(catalog_id=catalog_id, fingerprint="enc-c")
+
+    assert (counts.blocks, counts.images) == (2, 201)
+    assert (none.blocks, none.images) == (0, 0)
 
 
 def test_of_deliveries_that_are_recorded_at_once_one_is_current(ledger: Ledger, catalog_id: str) -> None:
@@ -367,4 +382,16 @@ def _activate(
         action=action,
         actor="test",
         fingerprint=fingerprint,
+    )
+
+
+def _block(row_group: int, *, rows: int) -> EmbeddingBlock:
+    return EmbeddingBlock(
+        block_id=f"block-{row_group}",
+        key="",
+        source_id="pack-1",
+        row_group=row_group,
+        rows=rows,
+        engine="torch",
+        precision="float32",
     )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.conftest import new_ledger
 from tests.evidence import evidence, tails
 from tests.free_ports import free_port
-from tests.serving.replica_process import ReplicaProcess, new_ledger
-from tests.serving.tiny_release import TinyRelease, publish_tiny_release
+from tests.replicas.search_replica import SearchReplica
+from tests.replicas.tiny_release import TinyRelease, publish_tiny_release
+from tests.settings import settings_of
 from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
@@ -23,7 +25,7 @@ class Tier:
     settings: Settings
     ledger: Ledger
     store: ObjectStore
-    replica: ReplicaProcess
+    replica: SearchReplica
 
     def live(self, catalog_id: str) -> str | None:
         pointer = self.ledger.releases.live(catalog_id)
@@ -39,21 +41,19 @@ def tier(s3_server: dict[str, str], postgres_uri: str, tmp_path_factory: pytest.
     store = ObjectStore("release-tests", **s3_server)
     store.ensure_bucket()
     database_url = new_ledger(postgres_uri)
-    settings = Settings.from_environment(
+    settings = settings_of(
+        tmp_path_factory.mktemp("tier"),
+        s3_server,
+        store,
+        database_url,
         {
-            "VITRINE_STATE_DIR": str(tmp_path_factory.mktemp("tier")),
-            "VITRINE_BUCKET": store.bucket,
-            "VITRINE_S3_ENDPOINT_URL": s3_server["endpoint_url"],
-            "VITRINE_S3_ACCESS_KEY": s3_server["access_key"],
-            "VITRINE_S3_SECRET_KEY": s3_server["secret_key"],
-            "VITRINE_DATABASE_URL": database_url,
             "VITRINE_SEARCH_PORT": str(free_port()),
             "VITRINE_REPLICA_POLL_S": "0.1",
             "VITRINE_STAGE_TIMEOUT_S": "600",
-        }
+        },
     )
     ledger = Ledger(database_url, journal=store)
-    replica = ReplicaProcess(settings).start()
+    replica = SearchReplica(settings).start()
     with evidence("tier", lambda: tails([replica.log])):
         yield Tier(settings, ledger, store, replica)
     replica.end()

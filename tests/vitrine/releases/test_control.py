@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import delete
 
 from tests.free_ports import free_port
-from tests.serving.tiny_release import TinyRelease
+from tests.replicas.tiny_release import TinyRelease
 from tests.waiting import wait_for
 from vitrine.errors import LedgerError, ReleaseError, StaleCandidateError, StaleGenerationError, StorageError
-from vitrine.ledger.releases import Action
+from vitrine.ledger.database import Database
+from vitrine.ledger.live_pointers import Action
 from vitrine.ledger.tables import replicas
 from vitrine.releases.activation import activate_release, live_generation, read_release
 from vitrine.releases.control import (
@@ -35,12 +36,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def _go_live(tier, tiny: TinyRelease) -> int:
     return release_or_restore(
-        tier.settings,
+        tier.store,
+        tier.ledger,
         catalog_id=tiny.catalog_id,
         release_id=tiny.release_id,
         expected_generation=live_generation(tier.settings, catalog_id=tiny.catalog_id),
         action="release",
         actor="test",
+        stage_timeout_s=tier.settings.stage_timeout_s,
     )
 
 
@@ -65,6 +68,26 @@ def test_releasing_again_changes_nothing(tier, catalog_id, publish: Publish) -> 
 
     assert again == generation == 1
     assert len(tier.ledger.releases.history(catalog_id)) == 1
+
+
+def test_an_entry_point_opens_the_ledger_once_however_often_it_asks(
+    tier, catalog_id, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = publish("first"), publish("second")
+    promote(tier.settings, catalog_id=catalog_id, release_id=first.release_id, actor="test")
+    opened: list[Database] = []
+    open_database = Database.__init__
+
+    def counted(database: Database, *arguments: object, **values: object) -> None:
+        opened.append(database)
+        open_database(database, *arguments, **values)
+
+    monkeypatch.setattr(Database, "__init__", counted)
+
+    promote(tier.settings, catalog_id=catalog_id, release_id=second.release_id, actor="test")
+    roll_back(tier.settings, catalog_id=catalog_id, actor="test")
+
+    assert len(opened) == 2
 
 
 def test_a_promotion_ends_when_a_release_of_its_encoder_is_verified(tier, catalog_id, publish: Publish) -> None:
@@ -125,7 +148,7 @@ def test_a_failed_verification_puts_the_old_release_back_and_fails(tier, catalog
     stage_release(tier.settings, catalog_id=catalog_id, release_id=second.release_id)
     generation = _activate(tier, second, action="promote")
     tier.ledger.releases.request_staging(catalog_id=catalog_id, release_id="another")  # hides nothing
-    verify_release(tier.settings, catalog_id=catalog_id, release_id=second.release_id)
+    verify_release(tier.store, tier.ledger, catalog_id=catalog_id, release_id=second.release_id)
     ghost = f"http://127.0.0.1:{free_port()}"
     tier.ledger.replicas.heartbeat(replica_id="ghost", url=ghost)
 
@@ -143,7 +166,7 @@ def test_a_failed_verification_puts_the_old_release_back_and_fails(tier, catalog
     with tier.ledger.database.transaction() as connection:
         connection.execute(delete(replicas).where(replicas.c.replica_id == "ghost"))
     assert tier.live(catalog_id) == first.release_id
-    verify_release(tier.settings, catalog_id=catalog_id, release_id=first.release_id)
+    verify_release(tier.store, tier.ledger, catalog_id=catalog_id, release_id=first.release_id)
     assert tier.ledger.releases.history(catalog_id)[0]["action"] == "restore"
     assert tier.ledger.releases.live(catalog_id).pin_reason == "sale day"
     tier.ledger.releases.clear_staging(catalog_id, release_id="another")

@@ -17,7 +17,6 @@ from index_builder.candidates import publish_candidate
 from index_builder.coverage import resolve_head
 from index_builder.metadata.item_table_build import build_item_table
 from tests.index_builder.synthetic_catalog import SyntheticCatalog, SyntheticItem
-from tests.vitrine.encoder.conftest import checkpoint  # noqa: F401
 from vitrine.catalogs import Catalog, ReleaseThresholds, declare_catalog
 from vitrine.contracts.releases import GoldenSet, Release
 from vitrine.encoder import load_encoder, publish_encoder
@@ -55,7 +54,7 @@ class PublishedEncoder:
 
 @pytest.fixture(scope="module")
 def encoder(
-    checkpoint: Path,  # noqa: F811
+    checkpoint: Path,
     s3_server: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> PublishedEncoder:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.tiny_release import TinyRelease
+from tests.replicas.tiny_release import TinyRelease
 from vitrine.contracts.releases import Release
 from vitrine.errors import ReleaseError
 from vitrine.ledger.releases import Releases
@@ -185,12 +185,14 @@ def _end(tier, catalog_id: str, *, actions: int) -> End:
 
 def _go_live(tier, tiny: TinyRelease, *, expected_generation: int) -> None:
     release_or_restore(
-        tier.settings,
+        tier.store,
+        tier.ledger,
         catalog_id=tiny.catalog_id,
         release_id=tiny.release_id,
         expected_generation=expected_generation,
         action="release",
         actor="test",
+        stage_timeout_s=tier.settings.stage_timeout_s,
     )
 
 

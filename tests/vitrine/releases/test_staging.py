@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pydantic import SecretStr
 
-from tests.serving.replica_process import new_ledger
-from tests.serving.tiny_release import TinyRelease
+from tests.conftest import new_ledger
+from tests.replicas.tiny_release import TinyRelease
 from tests.waiting import wait_for
 from vitrine.contracts.releases import Release
 from vitrine.errors import ReleaseError
@@ -24,12 +24,14 @@ Publish = Callable[..., TinyRelease]
 
 def _go_live(tier, catalog_id: str, tiny: TinyRelease) -> None:
     release_or_restore(
-        tier.settings,
+        tier.store,
+        tier.ledger,
         catalog_id=catalog_id,
         release_id=tiny.release_id,
         expected_generation=live_generation(tier.settings, catalog_id=catalog_id),
         action="release",
         actor="test",
+        stage_timeout_s=tier.settings.stage_timeout_s,
     )
 
 

@@ -70,17 +70,6 @@ def test_listing_yields_every_key_under_a_prefix_in_order(object_store: ObjectSt
     assert list(object_store.list_keys("p/")) == ["p/a", "p/b"]
 
 
-def test_many_objects_come_in_the_order_asked_with_failures_in_their_place(object_store: ObjectStore) -> None:
-    object_store.put_bytes("one", b"1")
-    object_store.put_bytes("three", b"3")
-
-    found = list(object_store.get_many(["one", "two", "three"]))
-
-    assert [key for key, _ in found] == ["one", "two", "three"]
-    assert (found[0][1], found[2][1]) == (b"1", b"3")
-    assert isinstance(found[1][1], ObjectMissingError)
-
-
 def test_a_store_travels_to_another_process_by_pickle(object_store: ObjectStore) -> None:
     object_store.put_bytes("k", b"v")
 

@@ -9,7 +9,6 @@ import faiss
 import numpy as np
 import pytest
 
-from index_builder.recipes import recipe_of
 from vitrine.contracts.releases import IndexVersion, RecallFigures
 from vitrine.errors import ContractError
 from vitrine.vector_index import VectorIndex
@@ -124,16 +123,6 @@ def test_touching_reads_the_whole_file(vectors: np.ndarray, tmp_path: Path) -> N
     index = _index(tmp_path, vectors[:100], "Flat")
 
     assert index.touch() == (tmp_path / "shard-0000" / "index.faiss").stat().st_size
-
-
-def test_a_refinement_that_does_not_fit_in_memory_is_not_read_through(tmp_path: Path) -> None:
-    vectors = _unit(np.random.default_rng(3).standard_normal((2_000, 64)))
-    recipe_of("ivf-rabitq", items=2_000, dimension=64).train(vectors).build([vectors], into=tmp_path)
-    index = VectorIndex.open_folders([tmp_path], index_version="a-test")
-    searched, refinement = ((tmp_path / name).stat().st_size for name in ("index.faiss", "refinement.faiss"))
-
-    assert index.touch(refinement_bytes=refinement) == searched + refinement
-    assert index.touch(refinement_bytes=refinement - 1) == searched
 
 
 def test_wrong_shapes_and_rows_are_refused(index: VectorIndex, queries: np.ndarray) -> None:

@@ -39,6 +39,16 @@ class Picture:
         image = decode_image(self.path.read_bytes())
         return image if self.box is None else image.crop(self.box)
 
+    def read_bytes(self) -> bytes:
+        """Returns the file of a whole picture.
+
+        Raises:
+            ContractError: it is a part of one.
+        """
+        if self.box is not None:
+            raise ContractError(f"{self.path}: only a part of the picture is asked for, and a file holds all of it")
+        return self.path.read_bytes()
+
 
 @dataclass(frozen=True, slots=True)
 class SceneBox:
@@ -82,9 +92,9 @@ def read_evaluation_catalog(folder: Path, settings: Settings) -> EvaluationCatal
         ContractError: the folder holds no items file, or no item has a picture that can be decoded.
     """
     # A picture that ingest would reject leaves the row before it: it is judged while it is settled which row counts.
-    decodes = cache(_decodes)
-    found = read_folder_samples(folder, settings, image_is_sound=decodes)
-    rows, _ = read_head(folder, settings, image_is_sound=decodes)
+    is_sound = cache(decodes)
+    found = read_folder_samples(folder, settings, image_is_sound=is_sound)
+    rows, _ = read_head(folder, settings, image_is_sound=is_sound)
     known = {sample.item_id for sample in found.samples}
     boxes = {item_id: parsed for row, _ in rows if (item_id := text(row, "item_id")) and (parsed := _boxes(row))}
     return EvaluationCatalog(
@@ -107,7 +117,8 @@ def picture_of(sample: Sample) -> Picture:
     return Picture(sample.path)
 
 
-def _decodes(path: Path) -> bool:
+def decodes(path: Path) -> bool:
+    """Says whether a file is a picture that can be decoded."""
     try:
         Picture(path).open()
     except (ImageError, OSError):

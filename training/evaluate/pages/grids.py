@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from training.evaluate.scoring import SHOWN, TaskAnswers
-from training.evaluate.tasks.task import Query, Task
+from training.evaluate.tasks.task import Entry, Query, Task
 
 _TILE, _GAP, _MARGIN, _QUERY, _NAMES = 112, 8, 28, 150, 118
 _INK, _FAINT, _PAPER, _PANEL = "#1b1b1f", "#6b6b76", "#ffffff", "#f4f4f6"
@@ -76,9 +76,10 @@ def draw_grid(
         for line, answers in enumerate(rows):
             y = top + line * (_TILE + _GAP)
             _draw_name(draw, answers, place, left=_MARGIN + _QUERY + 20, top=y)
-            for column, found in enumerate(answers.rankings[place]):
+            for column, (found, is_right) in enumerate(zip(answers.rankings[place], answers.right[place], strict=True)):
                 if found >= 0:
-                    _draw_answer(image, draw, task, place, int(found), left=left + column * (_TILE + _GAP), top=y)
+                    x = left + column * (_TILE + _GAP)
+                    _draw_answer(image, draw, task.entries[found], is_right=bool(is_right), left=x, top=y)
     image.save(into, optimize=True)
     return into
 
@@ -104,17 +105,11 @@ def _draw_name(draw: ImageDraw.ImageDraw, answers: TaskAnswers, place: int, *, l
 
 
 def _draw_answer(
-    image: Image.Image, draw: ImageDraw.ImageDraw, task: Task, place: int, found: int, *, left: int, top: int
+    image: Image.Image, draw: ImageDraw.ImageDraw, entry: Entry, *, is_right: bool, left: int, top: int
 ) -> None:
-    entry, query = task.entries[found], task.queries[place]
     if entry.picture is None:
         return
     image.paste(_tile(entry.picture.open(), _TILE, _TILE), (left, top))
-    is_right = (
-        entry.item.category == query.item.category
-        if task.relevance == "category"
-        else entry.parent_id in query.parent_ids
-    )
     if is_right:
         draw.rectangle((left - 3, top - 3, left + _TILE + 2, top + _TILE + 2), outline=_RIGHT, width=4)
         draw.ellipse((left + _TILE - 24, top + 4, left + _TILE - 4, top + 24), fill=_RIGHT)

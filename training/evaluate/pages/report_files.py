@@ -13,6 +13,7 @@ from training.evaluate.pages.plots import plot_slices, plot_training
 from training.evaluate.pages.rendering import to_markdown
 from training.evaluate.report import EvaluationReport
 from vitrine.errors import ContractError
+from vitrine.files.whole import whole_file
 
 REPORT_FILE, MARKDOWN_FILE = "report.json", "report.md"
 _OURS = re.compile(r"report\.(json|md)|(grid|slices)-[a-z_]+\.png|training\.png")
@@ -52,9 +53,8 @@ def write_report(
         pictures += [path.name for path in (slices, grid) if path is not None]
     (into / MARKDOWN_FILE).write_text(to_markdown(report, pictures=pictures), encoding="utf-8")
     target = into / REPORT_FILE
-    partial = into / f"{REPORT_FILE}.partial"
-    partial.write_bytes(report.to_bytes())
-    partial.rename(target)
+    with whole_file(target) as partial:
+        partial.write_bytes(report.to_bytes())
     return target
 
 
@@ -72,7 +72,9 @@ def read_report(folder: Path) -> EvaluationReport:
 
 def _empty(into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
-    foreign = [path.name for path in into.iterdir() if not _OURS.fullmatch(path.name.removesuffix(".partial"))]
+    found = [path.name for path in into.iterdir()]
+    # What a killed evaluation was writing is ours, too.
+    foreign = [name for name in found if not _OURS.fullmatch(name.removeprefix(".").removesuffix(".partial"))]
     if foreign:
         raise ContractError(f"{into}: expected an empty folder or a report, found {min(foreign)}; name another folder")
     (into / REPORT_FILE).unlink(missing_ok=True)  # first: what follows is not whole

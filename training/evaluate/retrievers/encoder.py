@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluate.catalogs.catalog import Picture
 from training.evaluate.retrievers.picture_vectors import PictureVectors
 from training.evaluate.tasks.task import Entry, Query, Task
 from vitrine.encoder import Encoder
@@ -18,16 +19,26 @@ class EncoderRetriever:
     Args:
         encoder: of both sides.
         name: in the report.
+        from_bytes: decodes as ingest does, a large JPEG only as finely as the encoder needs; for whole pictures.
         on_progress: called with how many pictures were embedded since the last call.
     """
 
-    def __init__(self, encoder: Encoder, *, name: str, on_progress: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        name: str,
+        from_bytes: bool = False,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
         self.name = name
         self.fingerprint = encoder.fingerprint
         self.description = f"encoder {encoder.fingerprint}, {encoder.dimension} dimensions"
         self._encoder = encoder
         self._pictures = PictureVectors(
-            lambda images: encoder.encode_images(list(images)).embeddings, on_progress=on_progress
+            lambda images: encoder.encode_images(images).embeddings,
+            read=Picture.read_bytes if from_bytes else Picture.open,
+            on_progress=on_progress,
         )
         self._texts: dict[str, NDArray[np.float32]] = {}
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from training.evaluate.catalogs.catalog import Picture
 from training.evaluate.tasks.task import Entry, Query
@@ -19,17 +19,20 @@ class PictureVectors:
     """Remembers the vector of each picture: (dimension,), float32, unit L2 norm.
 
     Args:
-        embed: turns pictures into (n, dimension) vectors of unit L2 norm.
+        embed: turns pictures, as they were read, into (n, dimension) vectors of unit L2 norm.
+        read: reads one picture.
         on_progress: called with how many pictures were embedded since the last call.
     """
 
     def __init__(
         self,
-        embed: Callable[[Sequence[Image.Image]], NDArray[np.float32]],
+        embed: Callable[[Sequence[Any]], NDArray[np.float32]],
         *,
+        read: Callable[[Picture], Any] = Picture.open,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self._embed = embed
+        self._read = read
         self._on_progress = on_progress
         self._vectors: dict[Picture, NDArray[np.float32]] = {}
 
@@ -43,7 +46,7 @@ class PictureVectors:
         missing = list(dict.fromkeys(picture for picture in pictures if picture not in self._vectors))
         for start in range(0, len(missing), _PICTURES_AT_ONCE):
             batch = missing[start : start + _PICTURES_AT_ONCE]
-            self._vectors.update(zip(batch, self._embed([picture.open() for picture in batch]), strict=True))
+            self._vectors.update(zip(batch, self._embed([self._read(picture) for picture in batch]), strict=True))
             if self._on_progress is not None:
                 self._on_progress(len(batch))
         return np.stack([self._vectors[picture] for picture in pictures])

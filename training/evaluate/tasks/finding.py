@@ -12,16 +12,6 @@ from training.evaluate.tasks.task import AbsentTask, Entry, Query, Task
 
 QuerySplit = Literal["train", "validation", "test", "all"]
 
-# In the order in which a catalog's main task is chosen: the hard ones that shoppers do first.
-TASK_NAMES = (
-    "user_photo_to_studio",
-    "image_to_image",
-    "crop_of_scene",
-    "category_of_neighbours",
-    "text_to_image",
-    "image_to_text",
-)
-
 
 def find_tasks(catalog: EvaluationCatalog, *, split: QuerySplit = "test") -> tuple[list[Task], list[AbsentTask]]:
     """Returns the tasks that a catalog can ask, and those that it cannot.

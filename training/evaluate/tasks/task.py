@@ -9,7 +9,8 @@ from training.data.samples import Sample
 from training.evaluate.catalogs.catalog import Picture
 
 Kind = Literal["picture", "text"]
-Metric = Literal["recall_at_10", "precision_at_10"]
+Relevance = Literal["parent", "look", "category"]
+Metric = Literal["recall_at_10", "capped_recall_at_10", "precision_at_10", "r_precision"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Query:
     Attributes:
         query_id: of the question, unique in its task.
         item: that it is about, for slices.
-        parent_ids: products that must come back; empty where a category is asked for.
+        parent_ids: products that must come back; empty where a look or a category is asked for.
         excluded: `entry_id` that is no answer, being the question itself.
         picture, text: the one that is asked with.
     """
@@ -56,7 +57,8 @@ class Task:
         question: in words.
         query_kind, entry_kind: what is asked with, and what comes back.
         queries, entries: the questions, and the gallery.
-        relevance: an answer is right when it is of the same `parent`, or of the same `category`.
+        relevance: an answer is right when it is of the same `parent`, of the same `look` (category and colour), or of
+            the same `category`.
         metric: the task's main one.
         own_text_in_gallery: the texts that ask are texts of the gallery themselves, so a text search proves nothing.
     """
@@ -67,7 +69,7 @@ class Task:
     entry_kind: Kind
     queries: tuple[Query, ...]
     entries: tuple[Entry, ...]
-    relevance: Literal["parent", "category"] = "parent"
+    relevance: Relevance = "parent"
     metric: Metric = "recall_at_10"
     own_text_in_gallery: bool = False
 

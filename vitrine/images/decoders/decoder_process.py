@@ -19,7 +19,7 @@ from PIL import Image
 
 from vitrine.contracts.items import Reason
 from vitrine.errors import DecodersBusyError, ImageError
-from vitrine.processes.table import stat_fields
+from vitrine.processes.table import cpu_s_in, stat_fields
 
 READY = b"ready"
 """What a decoder process says first."""
@@ -30,7 +30,6 @@ _LEAST_WALL_S = 10.0
 _LOOK_S = 1.0
 _HELD_LOOKS = 3  # one after the other, at which a signal (SIGSTOP) held the process
 _LATE_S = 1.0  # of CPU time by which the process's own timer may come too late
-_TICKS = os.sysconf("SC_CLK_TCK")
 _KEPT_BYTES = 16_000_000
 _MESSAGE_BYTES = 65_536
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
@@ -143,7 +142,7 @@ class DecoderProcess:
         os.pwrite(self._memory, data, 0)
         self._socket.settimeout(_LOOK_S)
         try:
-            began_s = self._cpu_s()
+            began_s = cpu_s_in(self._stat())
             self._socket.send(json.dumps(asdict(request)).encode())
             answer = self._answer(request, began_s=began_s, patience=patience)
         except OSError as error:
@@ -159,16 +158,12 @@ class DecoderProcess:
             try:
                 return self._socket.recv(_MESSAGE_BYTES)
             except TimeoutError:
-                used_s = self._cpu_s() - began_s
-                held_looks = held_looks + 1 if self._stat()[0] == "T" else 0
+                fields = self._stat()
+                used_s = cpu_s_in(fields) - began_s
+                held_looks = held_looks + 1 if fields[0] == "T" else 0
         self._process.kill()
         self._process.wait()
         raise EndedError(None, hardly_ran=used_s < request.cpu_s)
-
-    def _cpu_s(self) -> float:
-        """CPU seconds that the process has taken."""
-        fields = self._stat()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def _stat(self) -> list[str]:
         return stat_fields(Path(f"/proc/{self._process.pid}/stat"))

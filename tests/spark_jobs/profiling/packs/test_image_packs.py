@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from spark_jobs.profiling.packs.image_packs import PackedImage, pack_bytes, pack_name, plan_packs, store_pack
-from tests.spark_jobs.delivered_folder import picture
+from tests.items_files import picture
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
 from vitrine.settings import Settings

@@ -1,4 +1,6 @@
-"""Splits by time and by product: what a model is tested on is newer than, and unlike, all that it learned from.
+"""Splits by time and by product, slowly and plainly: what mining must find by Spark.
+
+What a model is tested on is newer than, and unlike, all that it learned from.
 
 Products that share a near-duplicate group are one unit; a unit belongs to the window in which the first of its items
 was seen. An item is left out where its own time lies outside its unit's window: a test item of a product that was
@@ -47,7 +49,7 @@ def assign_splits(items: Iterable[SplitItem], window: TrainingWindow) -> dict[st
     """Returns each item's split by item_id, or None where it is left out.
 
     Holds for any items: no parent and no near-duplicate group stands in two splits, and every item's own time lies in
-    the window of its split. Memory grows with the items; `spark_jobs.mining` does the same without that.
+    the window of its split.
     """
     items = list(items)
     units: DisjointSets[tuple[str, str]] = DisjointSets(

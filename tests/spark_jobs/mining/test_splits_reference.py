@@ -1,4 +1,4 @@
-"""Splits by time and by product: nothing stands on two sides."""
+"""The reference for splits, by time and by product: nothing stands on two sides."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.spark_jobs.mining.splits_reference import SplitItem, assign_splits, split_of_time
 from vitrine.contracts.training_sets import MiningParameters, Split, training_window
-from vitrine.splits import SplitItem, assign_splits, split_of_time
 
 _PARAMETERS = MiningParameters(validation_days=5, test_days=4, gap_days=2)
 _WINDOW = training_window(
@@ -21,21 +21,6 @@ _items = st.lists(st.tuples(st.none() | st.integers(0, 8), st.none() | st.intege
         for n, (p, g, at) in enumerate(rows)
     ]
 )
-
-
-def test_the_windows_are_counted_back_from_the_last_day() -> None:
-    assert (_WINDOW.test_from, _WINDOW.test_until) == ("2026-11-17", "2026-11-21")
-    assert (_WINDOW.validation_from, _WINDOW.validation_until) == ("2026-11-10", "2026-11-15")
-    assert _WINDOW.train_until == "2026-11-08"
-
-
-def test_a_split_of_no_days_has_no_gap() -> None:
-    parameters = MiningParameters(validation_days=0, test_days=0, gap_days=3)
-    window = training_window(
-        events_from="2026-11-01", events_until="2026-11-20", as_of="2026-11-20", parameters=parameters
-    )
-
-    assert window.train_until == "2026-11-21"
 
 
 def test_days_of_the_gaps_and_after_the_end_are_in_no_split() -> None:

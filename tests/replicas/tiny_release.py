@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.item_columns import encode_column, write_columns
 from vitrine.contracts.document import StoredFile
 from vitrine.contracts.releases import IndexVersion, ItemTable, RecallFigures, Release
 from vitrine.identity import content_id, sha256_hex
-from vitrine.item_table.columns import encode_column, write_columns
 from vitrine.item_table.groups import write_groups
 from vitrine.item_table.table import ITEMS_COLUMNS, ITEMS_FILE, ITEMS_INDEX, ITEMS_SCHEMA
 from vitrine.ledger import Ledger
