@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from training.bootstrap import ENCODER_FOLDER
-from training.registry.versions import resolve_champion
+from training.registry.versions import ready_champion
 from vitrine.connections import open_object_store
 from vitrine.encoder.checkpoint import load_checkpoint, materialise_checkpoint
 from vitrine.encoder.fingerprint import encoder_fingerprint
@@ -15,6 +15,7 @@ from vitrine.encoder.publishing import fetch_encoder
 from vitrine.errors import ContractError, SettingsError
 from vitrine.files.whole import beside, whole_folder
 from vitrine.settings import Settings
+from vitrine.storage import ObjectStore
 
 CHAMPION, BOOTSTRAP, SCRATCH = "champion", "bootstrap", "scratch"
 FINGERPRINT = re.compile(r"[0-9a-f]{20}")
@@ -56,7 +57,8 @@ def bring_base_model(base: str, into: Path, *, settings: Settings | None = None,
 def _holds(into: Path, base: str, *, settings: Settings | None, seed: int) -> bool:
     """Says whether a folder is the base model that is asked for now."""
     if _is_in_platform(base):
-        return _wanted_fingerprint(base, settings) == encoder_fingerprint(into)
+        given = _given(base, settings)
+        return _wanted_fingerprint(base, given, open_object_store(given)) == encoder_fingerprint(into)
     asked = into / _ASKED_FILE
     may_have_changed = Path(base).is_dir()  # a name on a hub and random weights are what they were
     if not may_have_changed and asked.is_file() and json.loads(asked.read_bytes()) == _asked(base, seed):
@@ -77,9 +79,10 @@ def _bring(base: str, partial: Path, *, settings: Settings | None, seed: int) ->
     elif base == BOOTSTRAP:
         materialise_checkpoint(ENCODER_FOLDER, partial)
     elif _is_in_platform(base):
-        fingerprint = _wanted_fingerprint(base, settings)
-        cache = _given(base, settings).state_dir / "encoders"
-        materialise_checkpoint(fetch_encoder(fingerprint, open_object_store(_given(base, settings)), cache), partial)
+        given = _given(base, settings)
+        object_store = open_object_store(given)
+        fingerprint = _wanted_fingerprint(base, given, object_store)
+        materialise_checkpoint(fetch_encoder(fingerprint, object_store, given.state_dir / "encoders"), partial)
     else:
         materialise_checkpoint(base, partial)
     (partial / _ASKED_FILE).write_text(json.dumps(_asked(base, seed)), encoding="utf-8")
@@ -89,8 +92,8 @@ def _is_in_platform(base: str) -> bool:
     return base == CHAMPION or (bool(FINGERPRINT.fullmatch(base)) and not Path(base).is_dir())
 
 
-def _wanted_fingerprint(base: str, settings: Settings | None) -> str:
-    return resolve_champion(_given(base, settings)).fingerprint if base == CHAMPION else base
+def _wanted_fingerprint(base: str, settings: Settings, object_store: ObjectStore) -> str:
+    return ready_champion(settings, object_store).fingerprint if base == CHAMPION else base
 
 
 def _given(base: str, settings: Settings | None) -> Settings:

@@ -66,7 +66,7 @@ def register_variant(settings: Settings) -> tuple[str, str]:
     from safetensors.torch import load_file, save_file
 
     from training.bootstrap import ENCODER_FOLDER
-    from training.registry.versions import MODEL_NAME, registry_client
+    from training.registry.client import MODEL_NAME, registry_client
     from vitrine.encoder.fingerprint import encoder_fingerprint
 
     with scratch_folder(settings, "drill") as scratch, registry_client(settings) as client:
@@ -87,7 +87,7 @@ def register_variant(settings: Settings) -> tuple[str, str]:
 
 def move_champion(settings: Settings, version: str) -> float:
     """Moves the alias; returns the Unix time at which MLflow had answered."""
-    from training.registry.versions import CHAMPION, MODEL_NAME, registry_client
+    from training.registry.client import CHAMPION, MODEL_NAME, registry_client
 
     with registry_client(settings) as client:
         client.set_registered_model_alias(MODEL_NAME, CHAMPION, version)

@@ -153,6 +153,7 @@ def _train(configuration: Configuration, airflow: AirflowApi, report: Report) ->
 def _read_report(configuration: Configuration, version: ModelVersion) -> EvaluationReport:
     from training.evaluate.pages.report_files import read_report
     from training.steps.evaluate import fetch_report_files, read_evaluation
+    from vitrine.connections import open_object_store
     from vitrine.files.scratch import scratch_folder
 
     evaluation_id = version.tags.get("vitrine.evaluation_id")
@@ -162,9 +163,10 @@ def _read_report(configuration: Configuration, version: ModelVersion) -> Evaluat
             "better than its base; look at the run's curves in MLflow, and train longer"
         )
     settings = configuration.settings
-    evaluation = read_evaluation(settings, catalog_id=CATALOG_ID, evaluation_id=evaluation_id)
+    object_store = open_object_store(settings)
+    evaluation = read_evaluation(object_store, catalog_id=CATALOG_ID, evaluation_id=evaluation_id)
     with scratch_folder(settings, "loop") as scratch:
-        return read_report(fetch_report_files(settings, evaluation, Path(scratch)))
+        return read_report(fetch_report_files(object_store, evaluation, Path(scratch)))
 
 
 def _await_release(

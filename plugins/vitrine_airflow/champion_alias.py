@@ -19,7 +19,7 @@ def champion_version(settings: Settings) -> str | None:
     Raises:
         RegistryError: MLflow does not answer, or not as MLflow does.
     """
-    from training.registry.versions import CHAMPION, MODEL_NAME
+    from training.registry.client import CHAMPION, MODEL_NAME
 
     where = f"MLflow at {settings.mlflow_tracking_uri}"
     try:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.registry.versions import MODEL_NAME, resolve_version
+from training.registry.client import MODEL_NAME
+from training.registry.versions import resolve_version
 from vitrine.errors import EncoderError
 from vitrine.identity import ID_LENGTH
 from vitrine.settings import Settings
@@ -75,8 +76,8 @@ def _locate(name: str, settings: Settings, scratch: Path) -> tuple[str, Path]:
     from vitrine.connections import open_object_store
     from vitrine.encoder import fetch_encoder
 
-    fingerprint, label = name, name[:8]
+    object_store, fingerprint, label = open_object_store(settings), name, name[:8]
     if not _FINGERPRINT.fullmatch(name):
-        version = resolve_version(settings, name)
+        version = resolve_version(settings, object_store, name)
         fingerprint, label = version.fingerprint, f"{version.name} v{version.version}"
-    return label, fetch_encoder(fingerprint, open_object_store(settings), scratch)
+    return label, fetch_encoder(fingerprint, object_store, scratch)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spark_runtime.configuration import spark_secret
 from training.base_models import bring_base_model, is_scratch
+from training.data.samples import TrainingData
 from training.loop.distributed import train_distributed
 from training.loop.history import HISTORY_FILE, best_validated, read_history
 from training.loop.worker import FolderSource, TrainingSetSource, TrainingWork, single_place, train_in_process
@@ -100,24 +101,29 @@ def run_training(
             spark_master=settings.spark_master if settings is not None else "local[1]",
             spark_secret=spark_secret(settings) if settings is not None else None,
         )
-    history = read_history(into / HISTORY_FILE)
+    record = _record(work, data, base=base, base_fingerprint=base_fingerprint)
+    replace_file(into / RECORD_FILE, record.to_bytes() + b"\n", durably=False)
+    return TrainedEncoder(folder=into / "encoder", history=into / HISTORY_FILE, record=record)
+
+
+def _record(work: TrainingWork, data: TrainingData, *, base: str, base_fingerprint: str) -> TrainingRecord:
+    """Says what came of a training, from its history and its encoder."""
+    history = read_history(work.folder / HISTORY_FILE)
     judged = [row for row in history if row.validation_recall_at_10 is not None]
     best = best_validated(judged)
-    record = TrainingRecord(
-        training_id=training_id,
+    return TrainingRecord(
+        training_id=work.training_id,
         data_id=data.data_id,
         base=base,
         base_fingerprint=base_fingerprint,
-        fingerprint=encoder_fingerprint(into / "encoder"),
-        options=options,
+        fingerprint=encoder_fingerprint(work.folder / "encoder"),
+        options=work.options,
         samples_by_split={split: len(data.of_split(split)) for split in ("train", "validation", "test")},
         steps=history[-1].step,
         best_step=best.step if best else history[-1].step,
         base_recall_at_10=judged[0].validation_recall_at_10 if judged else None,
         best_recall_at_10=best.validation_recall_at_10 if best else None,
     )
-    replace_file(into / RECORD_FILE, record.to_bytes() + b"\n", durably=False)
-    return TrainedEncoder(folder=into / "encoder", history=into / HISTORY_FILE, record=record)
 
 
 def _recorded(into: Path, *, training_id: str) -> TrainedEncoder | None:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vitrine.connections import open_object_store
 from vitrine.contracts.training_sets import MiningPlan
 from vitrine.contracts.trainings import Training
 from vitrine.identity import canonical_json, sha256_hex
-from vitrine.settings import Settings
-from vitrine.storage import keys
+from vitrine.storage import ObjectStore, keys
 
 
 @dataclass(frozen=True)
@@ -22,11 +20,11 @@ class Lineage:
     document: dict[str, Any]
 
 
-def training_lineage(settings: Settings, training: Training, *, dag_run: Mapping[str, str]) -> Lineage:
+def training_lineage(object_store: ObjectStore, training: Training, *, dag_run: Mapping[str, str]) -> Lineage:
     """Follows a training back to partitions and events.
 
     Args:
-        settings: of the platform.
+        object_store: of the platform.
         training: that is done.
         dag_run: `dag_id` and `dag_run_id`, when a DAG asks.
 
@@ -34,7 +32,7 @@ def training_lineage(settings: Settings, training: Training, *, dag_run: Mapping
         ObjectMissingError: the plan of its training set is gone.
     """
     key = f"{keys.training_set_prefix(training.catalog_id, training.training_set_id)}/plan.json"
-    plan = MiningPlan.from_bytes(open_object_store(settings).get_bytes(key))
+    plan = MiningPlan.from_bytes(object_store.get_bytes(key))
     events = [part.model_dump(mode="json") for part in plan.event_parts]
     tags = {
         "vitrine.catalog": training.catalog_id,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import Any
 
 from training.base_models import CHAMPION, FINGERPRINT, bring_base_model, is_scratch
 from training.options import parse_options
-from training.registry.versions import resolve_champion
-from vitrine.connections import open_ledger, open_object_store
+from training.registry.versions import ready_champion
+from vitrine.connections import open_connections
 from vitrine.contracts.trainings import TrainingPlan
 from vitrine.encoder.publishing import publish_encoder, read_manifest
 from vitrine.errors import ContractError, ObjectMissingError, SettingsError
 from vitrine.files.scratch import scratch_folder
+from vitrine.ledger import Ledger
 from vitrine.settings import Settings
-from vitrine.storage import keys
+from vitrine.storage import ObjectStore, keys
 from vitrine.write_once import put_once
 
 
@@ -42,30 +42,20 @@ def plan_training(
             "it out, or train by hand with `python -m training train`"
         )
     parsed = parsed.settled_for(scratch=is_scratch(base))
-    object_store = open_object_store(settings)
-    if base == CHAMPION:
-        fingerprint = resolve_champion(settings).fingerprint
-    elif FINGERPRINT.fullmatch(base):
-        fingerprint = read_manifest(base, object_store).fingerprint
-    else:
-        with scratch_folder(settings, "base-model") as scratch:
-            folder = bring_base_model(base, scratch / "base", settings=settings, seed=parsed.seed)
-            with closing(open_ledger(settings)) as ledger:
-                fingerprint = publish_encoder(folder, object_store, ledger=ledger, state_dir=settings.state_dir)
-    plan = TrainingPlan(
-        catalog_id=catalog_id,
-        training_set_id=training_set_id,
-        base=base,
-        base_fingerprint=fingerprint,
-        options=parsed.identity(),
-    )
-    with closing(open_ledger(settings)) as ledger:
+    with open_connections(settings) as (object_store, ledger):
+        plan = TrainingPlan(
+            catalog_id=catalog_id,
+            training_set_id=training_set_id,
+            base=base,
+            base_fingerprint=_settled_base(settings, object_store, ledger, base, seed=parsed.seed),
+            options=parsed.identity(),
+        )
         # How the base model was named stands in it and in no id.
         put_once(object_store, ledger, _key(catalog_id, plan.training_id), plan.to_bytes())
     return plan.training_id
 
 
-def read_training_plan(settings: Settings, *, catalog_id: str, training_id: str) -> TrainingPlan:
+def read_training_plan(object_store: ObjectStore, *, catalog_id: str, training_id: str) -> TrainingPlan:
     """Reads a plan back.
 
     Raises:
@@ -73,12 +63,23 @@ def read_training_plan(settings: Settings, *, catalog_id: str, training_id: str)
     """
     key = _key(catalog_id, training_id)
     try:
-        return TrainingPlan.from_bytes(open_object_store(settings).get_bytes(key))
+        return TrainingPlan.from_bytes(object_store.get_bytes(key))
     except ObjectMissingError as error:
         raise ContractError(
             f"{key}: catalog {catalog_id} has no plan of training {training_id}; "
             "plan one: python -m training plan-training"
         ) from error
+
+
+def _settled_base(settings: Settings, object_store: ObjectStore, ledger: Ledger, base: str, *, seed: int) -> str:
+    """Returns the fingerprint of a base model that any worker can start from; publishes it where it is not yet."""
+    if base == CHAMPION:
+        return ready_champion(settings, object_store, ledger).fingerprint
+    if FINGERPRINT.fullmatch(base):
+        return read_manifest(base, object_store).fingerprint
+    with scratch_folder(settings, "base-model") as scratch:
+        folder = bring_base_model(base, scratch / "base", settings=settings, seed=seed)
+        return publish_encoder(folder, object_store, ledger=ledger, state_dir=settings.state_dir)
 
 
 def _key(catalog_id: str, training_id: str) -> str:

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.loop.history import HistoryRow, read_history
-from training.registry.experiment import ensure_experiment
-from training.registry.logged_encoder import log_encoder
-from training.registry.versions import (
+from training.registry.client import (
     DIMENSION_TAG,
     FINGERPRINT_TAG,
     MODEL_NAME,
     champion_version,
     registered_version,
-    registration_lock,
     registry_client,
 )
+from training.registry.experiment import ensure_experiment
+from training.registry.logged_encoder import log_encoder
+from training.registry.versions import registration_lock
 from training.steps.evaluate import fetch_report_files, read_evaluation
 from training.steps.lineage import training_lineage
 from training.steps.stored_files import fetch_files
@@ -34,7 +34,7 @@ from vitrine.encoder.publishing import read_manifest
 from vitrine.files.scratch import scratch_folder
 from vitrine.processes.state import temporary_files_in
 from vitrine.settings import Settings
-from vitrine.storage import keys
+from vitrine.storage import ObjectStore, keys
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,17 +60,18 @@ def register_training(
         ContractError: the training or the evaluation is not done.
         EncoderError: MLflow cannot be reached.
     """
-    evaluation = read_evaluation(settings, catalog_id=catalog_id, evaluation_id=evaluation_id)
-    training = read_training(settings, catalog_id=catalog_id, training_id=evaluation.training_id)
+    object_store = open_object_store(settings)
+    evaluation = read_evaluation(object_store, catalog_id=catalog_id, evaluation_id=evaluation_id)
+    training = read_training(object_store, catalog_id=catalog_id, training_id=evaluation.training_id)
     with registration_lock(settings), registry_client(settings) as client:
         version = _version_of(client, training.training_id)
         if version is None:
-            model_uri = _logged(client, settings, training, evaluation, provenance or {})
+            model_uri = _logged(client, settings, object_store, training, evaluation, dag_run=provenance or {})
             same = registered_version(client, training.fingerprint)
             if same is not None:
                 log.info("%s version %s is this very encoder; no other version is made", MODEL_NAME, same)
                 return same
-            version = _register(settings, model_uri, training, evaluation)
+            version = _register(object_store, model_uri, training, evaluation)
         _judge(client, version, evaluation)
     return version
 
@@ -83,9 +84,11 @@ def _version_of(client: MlflowClient, training_id: str) -> str | None:
 def _logged(
     client: MlflowClient,
     settings: Settings,
+    object_store: ObjectStore,
     training: Training,
     evaluation: Evaluation,
-    provenance: Mapping[str, str],
+    *,
+    dag_run: Mapping[str, str],
 ) -> str:
     """The model's URI of the training's whole run; a run that was killed half-way is deleted and logged anew."""
     import mlflow
@@ -104,7 +107,7 @@ def _logged(
         ) as active,
     ):
         run_id = active.info.run_id
-        lineage = training_lineage(settings, training, dag_run=provenance)
+        lineage = training_lineage(object_store, training, dag_run=dag_run)
         mlflow.set_tags(
             {
                 TRAINING_TAG: training.training_id,
@@ -119,7 +122,7 @@ def _logged(
             {**evaluation.metrics, **{f"champion.{name}": value for name, value in evaluation.champion_metrics.items()}}
         )
         history = fetch_files(
-            open_object_store(settings),
+            object_store,
             (training.history,),
             prefix=keys.training_prefix(training.catalog_id, training.training_id),
             into=scratch / "training",
@@ -127,18 +130,18 @@ def _logged(
         _log_curves(client, run_id, read_history(history / training.history.name))
         mlflow.log_artifacts(str(history), "training")
         mlflow.log_dict(lineage.document, "lineage.json")
-        mlflow.log_artifacts(str(fetch_report_files(settings, evaluation, scratch / "report")), "report")
-        encoder = _canonical(settings, training.fingerprint, scratch / "encoder")
+        mlflow.log_artifacts(str(fetch_report_files(object_store, evaluation, scratch / "report")), "report")
+        encoder = _canonical(settings, object_store, training.fingerprint, scratch / "encoder")
         mlflow.set_tag(_MODEL_URI_TAG, log_encoder(encoder, dimension=Architecture.from_folder(encoder).dimension))
     return str(client.get_run(run_id).data.tags[_MODEL_URI_TAG])
 
 
-def _register(settings: Settings, model_uri: str, training: Training, evaluation: Evaluation) -> str:
+def _register(object_store: ObjectStore, model_uri: str, training: Training, evaluation: Evaluation) -> str:
     import mlflow
 
     tags = {
         FINGERPRINT_TAG: training.fingerprint,
-        DIMENSION_TAG: str(read_manifest(training.fingerprint, open_object_store(settings)).dimension),
+        DIMENSION_TAG: str(read_manifest(training.fingerprint, object_store).dimension),
         TRAINING_TAG: training.training_id,
         EVALUATION_TAG: evaluation.evaluation_id,
         "vitrine.catalog": training.catalog_id,
@@ -184,7 +187,7 @@ def _figures(row: HistoryRow) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items() if name != "step" and value is not None}
 
 
-def _canonical(settings: Settings, fingerprint: str, into: Path) -> Path:
+def _canonical(settings: Settings, object_store: ObjectStore, fingerprint: str, into: Path) -> Path:
     """The encoder as it was trained, without what was converted for this platform's engines."""
-    cached = fetch_encoder(fingerprint, open_object_store(settings), settings.state_dir / "encoders")
+    cached = fetch_encoder(fingerprint, object_store, settings.state_dir / "encoders")
     return materialise_checkpoint(cached, into)

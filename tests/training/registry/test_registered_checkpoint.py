@@ -17,7 +17,8 @@ from deploy.local.layout import Layout
 from tests.conftest import new_database
 from tests.replicas.tiny_release import publish_tiny_release
 from tests.training.tiny_training import write_base_model
-from training.registry.versions import MODEL_NAME, register_bootstrap, resolve_champion
+from training.registry.client import MODEL_NAME
+from training.registry.versions import register_bootstrap, resolve_champion
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.encoder.fingerprint import encoder_fingerprint
 from vitrine.errors import EncoderError

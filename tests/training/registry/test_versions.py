@@ -19,14 +19,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from training.bootstrap import ENCODER_FOLDER
+from training.registry.client import MODEL_NAME, registry_client
 from training.registry.experiment import ensure_experiment
-from training.registry.versions import (
-    MODEL_NAME,
-    register_bootstrap,
-    registry_client,
-    resolve_champion,
-    resolve_version,
-)
+from training.registry.versions import register_bootstrap, resolve_champion, resolve_version
 from vitrine.connections import open_object_store
 from vitrine.encoder import fetch_encoder, load_encoder
 from vitrine.encoder.fingerprint import encoder_fingerprint
@@ -95,12 +90,12 @@ def test_a_version_is_found_by_number_alias_and_fingerprint(registry_settings: S
     version = register_bootstrap(registry_settings)
 
     for named in ("1", f"{MODEL_NAME}/1", "champion", MODEL_NAME):
-        assert resolve_version(registry_settings, named) == version
+        assert resolve_version(registry_settings, open_object_store(registry_settings), named) == version
     with open_sources(["champion", version.fingerprint], registry_settings) as sources:
         assert [source.name for source in sources] == [f"{MODEL_NAME} v1", version.fingerprint[:8]]
         assert load_encoder(sources[0].folder, engine="torch").fingerprint == version.fingerprint
     with pytest.raises(EncoderError, match="no version or alias '7'"):
-        resolve_version(registry_settings, "7")
+        resolve_version(registry_settings, open_object_store(registry_settings), "7")
 
 
 def test_what_is_logged_holds_no_pickle_and_answers_by_its_signature(registry_settings: Settings) -> None:

@@ -24,7 +24,8 @@ from tests.conftest import new_database
 from tests.dags.test_encoders import make_live
 from tests.training.registry.test_versions import client_of, log_elsewhere
 from training.bootstrap import ENCODER_FOLDER
-from training.registry.versions import MODEL_NAME, register_bootstrap
+from training.registry.client import MODEL_NAME
+from training.registry.versions import register_bootstrap
 from vitrine.catalogs import Catalog, declare_catalog
 from vitrine.connections import open_ledger, open_object_store
 from vitrine.encoder.fingerprint import encoder_fingerprint

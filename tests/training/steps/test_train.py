@@ -15,8 +15,9 @@ from spark_jobs.mining import plan_training_set, run_mine_job
 from tests.settings import settings_of
 from tests.spark_jobs.mining.mining_shop import AS_OF, PARAMETERS, open_shop
 from tests.spark_jobs.tiny_encoder import publish_tiny_encoder
+from training.registry.client import MODEL_NAME, registry_client
 from training.registry.experiment import EXPERIMENT
-from training.registry.versions import MODEL_NAME, EncoderVersion, register_bootstrap, registry_client
+from training.registry.versions import EncoderVersion, register_bootstrap
 from training.steps import register as challengers
 from training.steps import train as planned_training
 from training.steps.evaluate import evaluate_training, fetch_report_files
@@ -130,7 +131,7 @@ def test_the_same_inputs_are_the_same_training_however_the_base_is_named(trained
 
     assert again == trained.training.training_id
     assert other != again
-    plan = read_training_plan(trained.settings, catalog_id=trained.catalog_id, training_id=again)
+    plan = read_training_plan(open_object_store(trained.settings), catalog_id=trained.catalog_id, training_id=again)
     assert plan.base_fingerprint == trained.champion.fingerprint
 
 
@@ -178,7 +179,7 @@ def test_the_evaluation_asks_what_was_held_out_and_is_made_once(trained: Trained
         trained.settings, catalog_id=trained.catalog_id, training_id=trained.training.training_id, baselines=False
     )
 
-    folder = fetch_report_files(trained.settings, trained.evaluation, tmp_path)
+    folder = fetch_report_files(open_object_store(trained.settings), trained.evaluation, tmp_path)
     assert again == trained.evaluation
     assert {"report.json", "report.md", "training.png"} <= {path.name for path in folder.iterdir()}
     assert trained.evaluation.champion_fingerprint == trained.champion.fingerprint
