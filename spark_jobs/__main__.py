@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--manifest-id", required=True)
     publish.add_argument("--fingerprint", action="append", required=True, help="of each encoder that must cover it")
 
-    run_mine_command(settings, options, provenance=dag_run_of(options))
+    add_dag_run_options(add_mine_command(verbs))
     return parser
 
 
