@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from spark_jobs.mine_command import run_mine_command
+from spark_jobs.mine_command import add_mine_command, run_mine_command
 from vitrine.errors import SettingsError, VitrineError
 from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
