@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from training.loop.history import HistoryRow
-from vitrine.progress import progress
-
-_LINE_EVERY_S = 5.0
+from vitrine.progress import shown
 
 
 @contextmanager
 def training_display(*, steps: int) -> Iterator[Callable[[HistoryRow], None]]:
     """Yields what is called after each step; every validation and, every few seconds, the loss are said in a line."""
-    if sys.stderr.isatty():
-        with progress("steps", total=steps) as advance:
-            done = 0
+    with shown("steps", total=steps) as show:
 
-            def show(row: HistoryRow) -> None:
-                nonlocal done
-                advance(row.step - done)  # after a resume, all the steps before it at once
-                done = row.step
-                if row.validation_recall_at_10 is not None:
-                    print(f"\r{line(row, steps=steps)}", file=sys.stderr, flush=True)
+        def tell(row: HistoryRow) -> None:
+            show(row.step, lambda: line(row, steps=steps), is_news=row.validation_recall_at_10 is not None)
 
-            yield show
-        return
-    last = time.monotonic()
-
-    def tell(row: HistoryRow) -> None:
-        nonlocal last
-        if row.validation_recall_at_10 is not None or time.monotonic() - last >= _LINE_EVERY_S:
-            last = time.monotonic()
-            print(line(row, steps=steps), file=sys.stderr, flush=True)
-
-    yield tell
+        yield tell
 
 
 def line(row: HistoryRow, *, steps: int) -> str:
