@@ -43,7 +43,7 @@ SHARED: dict[str, tuple[str, ...]] = {
         "tests/spark_jobs/validation/test_validation.py",
         "tests/spark_runtime/",
     ),
-    "shop": (
+    "shop_replica": (  # and `shop`, which it serves
         "tests/serving/test_encoder_identity.py",
         "tests/serving/test_front.py",
         "tests/serving/test_images.py",
