@@ -81,11 +81,10 @@ drill-services: setup  ## kill and suspend every service of a platform of its ow
 
 check: static test  ## everything that a commit must pass: static, then the tests
 
-static: setup  ## ruff, mypy, import-linter, the generated docs, that all tests can be collected
+static: setup  ## ruff, mypy, the generated docs, that all tests can be collected
 	$(VENV)/ruff format --check .
 	$(VENV)/ruff check .
 	$(VENV)/mypy
-	PYTHONPATH=.:plugins $(VENV)/lint-imports
 	$(VENV)/python -m vitrine settings | diff -u docs/settings.md -
 	PYTHONPATH=.:plugins $(VENV)/python -m vitrine_airflow.documentation --check
 	$(VENV)/python -m tests.docs.code_map --check

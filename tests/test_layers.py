@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,15 @@ def test_the_layers_of_the_architecture_hold() -> None:
     )
 
     assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+def test_tests_of_the_library_import_no_stage() -> None:
+    stages = "spark_runtime|spark_jobs|training|index_builder|monitoring|serving"
+    stage = re.compile(rf"^\s*(?:from|import) (?:tests\.)?(?:{stages})\b", re.MULTILINE)
+
+    found = [path for path in (ROOT / "tests" / "vitrine").rglob("*.py") if stage.search(path.read_text("utf-8"))]
+
+    assert found == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from vitrine.images.preprocessing import Preprocessing
 
 TEXTS = ("a red dress with blue stripes", "two wooden chairs", "the lamp is red and dressy") * 5
@@ -57,3 +59,12 @@ def write_tiny_clip(
     content = Preprocessing(image_size=image_size, resize_shorter_side=image_size).to_huggingface()
     (folder / "preprocessor_config.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder folder: pictures of 64 pixels, texts of 24 tokens, 48 dimensions."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    return write_tiny_clip(
+        folder, vocabulary_size=700, context_length=24, image_size=64, width=64, layers=2, dimension=48
+    )
