@@ -51,6 +51,8 @@ lineage: setup  ## ITEM=<item_id> [CATALOG=<id>] [RELEASE=<id>]: from a search r
 
 # Much of the suite waits for services: one process more than there are cores, each with services of its own.
 TEST_PROCESSES ?= $(shell cores=$$(nproc); echo $$((cores < 7 ? cores + 1 : 8)))
+# Threads that wait for each other would burn the core that another process could use.
+test test-fast: export OMP_WAIT_POLICY := passive
 SIDE_BY_SIDE := -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 test: setup  ## the whole test suite, on ports and state of its own
 	@$(VENV)/python -m pytest $(SIDE_BY_SIDE)

@@ -21,7 +21,13 @@ from vitrine.ledger import Ledger
 from vitrine.settings import Settings
 from vitrine.storage import ObjectStore
 
-pytest_plugins = ["tests.browser", "tests.kinds", "tests.platform_fixture", "tests.tiny_clip"]
+pytest_plugins = [
+    "tests.browser",
+    "tests.kinds",
+    "tests.leftovers",
+    "tests.platform_fixture",
+    "tests.tiny_clip",
+]
 ROOT = Path(__file__).resolve().parent.parent
 
 
