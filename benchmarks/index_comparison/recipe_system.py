@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.index_comparison.phases import BATCH_ROWS, Phases, batches
-from index_builder.builds.sampling import stratified_rows
+from index_builder.builds.rows.sampling import stratified_rows
 from index_builder.recipes import Recipe, Trained, recipe_of
 from vitrine.vector_index import INDEX_FILE, REFINEMENT_FILE, Shard, VectorIndex
 

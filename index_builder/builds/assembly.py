@@ -9,9 +9,9 @@ from pathlib import Path
 
 from index_builder.builds.memory import record_peak, recorded_peaks, watched_memory
 from index_builder.builds.planned_recipe import planned_recipe
-from index_builder.builds.planned_rows import PlannedRows
 from index_builder.builds.plans import read_plan
 from index_builder.builds.round_trip import check_round_trip
+from index_builder.builds.rows.planned_rows import PlannedRows
 from index_builder.builds.shards import make_shards
 from index_builder.builds.versions import CURVE_FILE, commit_index_version, find_index_version
 from index_builder.measuring.curve_plot import PLOT_FILE, draw_curve

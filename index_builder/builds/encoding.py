@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from index_builder.builds.encoded_parts import encoded_part_ids
 from index_builder.builds.memory import AnonymousPeak, record_peak, watched_memory
 from index_builder.builds.part_encoder import (
     PART_COLUMNS,
@@ -17,6 +16,7 @@ from index_builder.builds.part_encoder import (
     encode_partition,
     part_row,
 )
+from index_builder.builds.parts.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
 from index_builder.builds.versions import find_index_version
 from vitrine.connections import open_connections, open_object_store

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from index_builder.builds.encoded_parts import put_encoded_part
 from index_builder.builds.memory import watched_memory
-from index_builder.builds.part_vectors import part_halves, unit_batches
-from index_builder.builds.parts import fetch_rows
+from index_builder.builds.parts.cutting import fetch_rows
+from index_builder.builds.parts.encoded_parts import put_encoded_part
+from index_builder.builds.parts.part_vectors import part_halves, unit_batches
 from index_builder.builds.quantizers import fetch_quantizer
 from vitrine.connections import open_connections
 from vitrine.contracts.document import StoredFile

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from index_builder.builds.encoded_parts import encoded_part_ids
 from index_builder.builds.memory import record_peak, watched_memory
-from index_builder.builds.parts import cut_parts, read_rows, write_rows
+from index_builder.builds.parts.cutting import cut_parts, read_rows, write_rows
+from index_builder.builds.parts.encoded_parts import encoded_part_ids
 from index_builder.builds.quantizers import Quantizers
-from index_builder.builds.rows import SORTED_ROW_BYTES, ordered_rows
-from index_builder.builds.samples import RowSamples
+from index_builder.builds.rows.ordering import SORTED_ROW_BYTES, ordered_rows
+from index_builder.builds.rows.samples import RowSamples
 from index_builder.builds.versions import find_index_version, index_version_id
 from index_builder.measuring.tuning import TuningGoal, tuning_goal
 from index_builder.planning.choosing import choose_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from index_builder.builds.planned_recipe import planned_recipe
-from index_builder.builds.samples import RowSamples
+from index_builder.builds.rows.samples import RowSamples
 from index_builder.recipes import Recipe, Trained
 from vitrine.contracts.datasets import EmbeddingSet
 from vitrine.contracts.document import StoredFile

@@ -7,7 +7,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.builds.planned_rows import PlannedRows
+from index_builder.builds.rows.planned_rows import PlannedRows
 from vitrine.errors import ContractError
 from vitrine.vector_index import VectorIndex
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.builds.encoded_parts import fetch_encoded_part
+from index_builder.builds.parts.encoded_parts import fetch_encoded_part
 from index_builder.builds.planned_recipe import planned_recipe
 from index_builder.builds.quantizers import fetch_quantizer
-from index_builder.builds.sampling import stratified_rows
+from index_builder.builds.rows.sampling import stratified_rows
 from index_builder.measuring.vectors import RowVectors
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
 from vitrine.errors import ContractError

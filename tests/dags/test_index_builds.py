@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from index_builder.builds import plan_build
-from index_builder.builds.encoded_parts import encoded_part_ids
+from index_builder.builds.parts.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
 from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items

@@ -48,7 +48,7 @@ WRITERS = {
     ("training/steps/stored_files.py", "store_file"): CONTENT,
     ("training/steps/evaluate.py", "evaluate_training"): COMMITTED,
     ("training/steps/train.py", "run_planned_training"): COMMITTED,
-    ("index_builder/builds/encoded_parts.py", "put_encoded_part"): ATTEMPT,
+    ("index_builder/builds/parts/encoded_parts.py", "put_encoded_part"): ATTEMPT,
     ("index_builder/builds/quantizers.py", "_put_files"): ATTEMPT,
     ("index_builder/builds/quantizers.py", "_finish"): COMMITTED,
     ("index_builder/builds/versions.py", "commit_index_version"): COMMITTED,

@@ -18,7 +18,7 @@ from index_builder.builds import (
     find_index_version,
     plan_build,
 )
-from index_builder.builds.encoded_parts import fetch_encoded_part, put_encoded_part
+from index_builder.builds.parts.encoded_parts import fetch_encoded_part, put_encoded_part
 from index_builder.builds.plans import read_plan
 from index_builder.coverage import resolve_head
 from index_builder.planning.opened_memory import OpenedMemory, measure_opened_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from index_builder.builds import encode_parts, needs_spark, plan_build
-from index_builder.builds.encoded_parts import encoded_part_ids
+from index_builder.builds.parts.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
 from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, make_items

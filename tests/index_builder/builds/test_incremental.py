@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from index_builder.builds import build_index_version, find_index_version, plan_build
-from index_builder.builds.encoded_parts import encoded_part_ids
+from index_builder.builds.parts.encoded_parts import encoded_part_ids
 from index_builder.builds.plans import read_plan
 from index_builder.coverage import resolve_head
 from tests.index_builder.synthetic_catalog import (

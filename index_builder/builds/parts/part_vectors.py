@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index_builder.builds.parts import PartRows, unit_bounds
+from index_builder.builds.parts.cutting import PartRows, unit_bounds
 from vitrine.errors import ContractError
 from vitrine.head.embedding_sets import BlockVectors, read_blocks, unit_rows
 from vitrine.storage import ObjectStore

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from index_builder.builds.part_vectors import part_halves, sampled_vectors
-from index_builder.builds.parts import PartRows, fetch_rows, read_rows
+from index_builder.builds.parts.cutting import PartRows, fetch_rows, read_rows
+from index_builder.builds.parts.part_vectors import part_halves, sampled_vectors
 from index_builder.coverage import RowsDigest
 from vitrine.contracts.index_builds import IndexPlan, PlannedPart
 from vitrine.errors import ContractError

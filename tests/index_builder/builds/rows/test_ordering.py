@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from index_builder.builds.rows import ordered_rows
+from index_builder.builds.rows.ordering import ordered_rows
 from index_builder.coverage import resolve_head
 from tests.head_rows import head_rows
 from tests.index_builder.synthetic_catalog import FINGERPRINT, SyntheticCatalog, SyntheticItem, make_items

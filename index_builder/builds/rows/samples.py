@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.builds.part_vectors import sampled_vectors
-from index_builder.builds.parts import PartRows
-from index_builder.builds.sampling import stratified_rows
+from index_builder.builds.parts.cutting import PartRows
+from index_builder.builds.parts.part_vectors import sampled_vectors
+from index_builder.builds.rows.sampling import stratified_rows
 from vitrine.contracts.index_builds import PlannedPart
 from vitrine.progress import progress
 from vitrine.storage import ObjectStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from index_builder.builds.sampling import stratified_rows
+from index_builder.builds.rows.sampling import stratified_rows
 
 
 def test_every_unit_is_in_the_sample_in_proportion_to_its_rows() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from index_builder.builds.parts import PartRows, cut_parts, fetch_rows, write_rows
+from index_builder.builds.parts.cutting import PartRows, cut_parts, fetch_rows, write_rows
 from vitrine.contracts.datasets import EmbeddingBlock
 from vitrine.errors import ContractError
 from vitrine.identity import sha256_hex
