@@ -75,7 +75,7 @@ def test_an_unforeseen_error_is_told_with_its_type_and_where_it_broke() -> None:
         frames=(
             "/srv/vitrine/spark_jobs/validation/data_docs.py:32 in keep_local_copy",
             "/usr/lib/python3.11/contextlib.py:137 in __enter__",
-            "/srv/vitrine/vitrine/files/scratch.py:27 in swept_folder",
+            "/srv/vitrine/vitrine/scratch.py:27 in swept_folder",
             "/usr/lib/python3.11/pathlib.py:1116 in mkdir",
         ),
     )

@@ -9,7 +9,7 @@ import pytest
 
 from spark_jobs.profiling.candidate_batches import judged_rows_schema
 from spark_jobs.profiling.images import JudgedImage
-from spark_jobs.profiling.workers import _with_profiles
+from spark_jobs.profiling.workers import _Judging, _with_profiles
 from spark_runtime.configuration import failed_job
 from vitrine.errors import StorageError, UnforeseenError
 
@@ -33,4 +33,4 @@ def test_an_image_that_stops_the_profile_is_named_with_its_item_and_row() -> Non
     stopped.set_exception(StorageError("s3://b/8.jpg: not fetched in 3 attempts"))
 
     with pytest.raises(StorageError, match=r"row 8, item 'item-8', image s3://b/8.jpg: s3://b/8.jpg: not fetched"):
-        _with_profiles(batch, [None, "s3://b/8.jpg"], {"s3://b/8.jpg": stopped})
+        _with_profiles(_Judging(batch, [None, "s3://b/8.jpg"], {"s3://b/8.jpg": stopped}))
