@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 from xdist.scheduler import LoadScopeScheduling
 
 # A marker, the fixtures that bring what it names, and the places of tests that bring it themselves.
@@ -81,6 +82,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(f"{item.nodeid} uses `{fixture}`: name its place in SHARED of tests/kinds.py")
     order = list(SHARED)
     items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in SHARED else len(order))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Ends the fixtures of the session with the last test of a group that shares one: an idle platform takes a core."""
+    group = group_of(item.nodeid)
+    if group not in SHARED or nextitem is None or group_of(nextitem.nodeid) == group:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    runtestprotocol(item, nextitem=None)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 def group_of(nodeid: str) -> str:

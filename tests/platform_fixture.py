@@ -51,7 +51,7 @@ class Platform:
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """A running platform with nothing in it; it ends with the session, and a running demo is untouched."""
+    """A running platform with nothing in it; it ends with its last test, and a running demo is untouched."""
     from deploy.local import catalog_runs, lifecycle, processes
     from deploy.local.credentials import load_or_generate
     from deploy.local.layout import Layout
