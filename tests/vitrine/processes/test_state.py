@@ -159,7 +159,8 @@ def test_a_logger_and_those_below_it_are_quiet_for_the_length_of_a_block(caplog:
     chatty.info("after")
 
     own = {chatty.name, other.name}  # a Spark session of another test may say at any time that it is collected
-    assert [record.message for record in caplog.records if record.name in own] == ["a warning", "of another", "after"]
+    said = [record.getMessage() for record in caplog.records if record.name in own]
+    assert said == ["a warning", "of another", "after"]
 
 
 def test_modules_are_left_out_only_within_the_block_and_only_if_nobody_has_them() -> None:
