@@ -11,8 +11,8 @@ import json
 import sys
 
 from index_builder.planning.command import add_plan_command
+from vitrine.dag_run_options import add_dag_run_options, dag_run_of
 from vitrine.errors import VitrineError
-from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
 
 

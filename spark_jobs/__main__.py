@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from spark_jobs.mine_command import add_mine_command, run_mine_command
+from vitrine.dag_run_options import add_dag_run_options, dag_run_of
 from vitrine.errors import SettingsError, VitrineError
-from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
 
 

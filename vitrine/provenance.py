@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from collections.abc import Mapping
 from importlib import metadata
@@ -32,18 +31,6 @@ def describe_run(run: Mapping[str, str] | None, *, packages: tuple[str, ...] = (
         dag_run_id=run.get("dag_run_id"),
         versions={name: metadata.version(name) for name in packages},
     )
-
-
-def add_dag_run_options(parser: argparse.ArgumentParser, *, shown: bool = True) -> None:
-    """Adds `--dag-id` and `--dag-run-id` to a command; not `shown`, its help is silent about them."""
-    parser.add_argument("--dag-id", help="the DAG that asks, for provenance" if shown else argparse.SUPPRESS)
-    parser.add_argument("--dag-run-id", help="its run" if shown else argparse.SUPPRESS)
-
-
-def dag_run_of(options: argparse.Namespace) -> dict[str, str]:
-    """Returns what those options say, for `describe_run`; empty by hand."""
-    named = {"dag_id": options.dag_id, "dag_run_id": options.dag_run_id}
-    return {name: value for name, value in named.items() if value is not None}
 
 
 def put_provenance(object_store: ObjectStore, ledger: Ledger, prefix: str, provenance: Provenance) -> None:

@@ -6,7 +6,8 @@ import argparse
 
 import pytest
 
-from vitrine.provenance import add_dag_run_options, dag_run_of, describe_run
+from vitrine.dag_run_options import add_dag_run_options, dag_run_of
+from vitrine.provenance import describe_run
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from vitrine.dag_run_options import add_dag_run_options, dag_run_of
 from vitrine.errors import SettingsError
-from vitrine.provenance import add_dag_run_options, dag_run_of
 from vitrine.settings import Settings
 
 
