@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitrine.processes import table
 from vitrine.processes.table import (
     ProcessIdentity,
     boot_id,
@@ -158,18 +159,7 @@ def find_running(program: Path, *, folder: Path) -> set[ProcessIdentity]:
 def send(identities: Iterable[ProcessIdentity], number: signal.Signals) -> None:
     """Sends a signal to each process that is still the same one."""
     for identity in identities:
-        try:
-            # A pidfd holds the process itself: between the check and the signal the pid cannot change hands.
-            handle = os.pidfd_open(identity.pid)
-        except ProcessLookupError:
-            continue
-        try:
-            if is_alive(identity):
-                signal.pidfd_send_signal(handle, number)
-        except ProcessLookupError:
-            continue
-        finally:
-            os.close(handle)
+        table.send(identity, number)
 
 
 def wait_for_end(identities: Iterable[ProcessIdentity], *, timeout_s: float) -> set[ProcessIdentity]:
