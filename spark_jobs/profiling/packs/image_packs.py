@@ -25,7 +25,7 @@ _UNNAMED_ROWS = 256  # in a row group: an id holds the hashes alone where this m
 
 
 @dataclass(frozen=True)
-class PackedImage:
+class ImageToPack:
     """An image that goes into a pack: what it hashes to, its size, and where it lies now."""
 
     image_sha256: str
@@ -43,9 +43,9 @@ class ImageLocation:
     row_group: int
 
 
-def plan_packs(images: Iterable[PackedImage], *, max_bytes: int) -> Iterator[list[PackedImage]]:
+def plan_packs(images: Iterable[ImageToPack], *, max_bytes: int) -> Iterator[list[ImageToPack]]:
     """Cuts images, in their order, into packs of up to `max_bytes`; a larger image is a pack of its own."""
-    pack: list[PackedImage] = []
+    pack: list[ImageToPack] = []
     size = 0
     for image in images:
         if pack and size + image.size_bytes > max_bytes:
@@ -59,11 +59,11 @@ def plan_packs(images: Iterable[PackedImage], *, max_bytes: int) -> Iterator[lis
 
 def store_pack(
     store: ObjectStore,
-    images: Sequence[PackedImage],
+    images: Sequence[ImageToPack],
     *,
     catalog_id: str,
     rows_per_group: int,
-    fetch: Callable[[Sequence[PackedImage]], Iterable[bytes]],
+    fetch: Callable[[Sequence[ImageToPack]], Iterable[bytes]],
 ) -> list[ImageLocation]:
     """Writes one pack unless it stands already, and returns where its images lie.
 
@@ -149,7 +149,7 @@ def _group_count(images: int, rows_per_group: int) -> int:
     return -(-images // rows_per_group)
 
 
-def _verified(image: PackedImage, content: bytes) -> bytes:
+def _verified(image: ImageToPack, content: bytes) -> bytes:
     if (found := sha256_hex(content)) != image.image_sha256:
         raise ObjectCorruptError(
             f"{image.image_uri}: expected the bytes of sha256 {image.image_sha256} that were profiled, found {found}; "

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from spark_jobs.deliveries.image_fetching import executor_fetcher, executor_store
 from spark_jobs.profiling.candidate_batches import batches_of, packed_schema
-from spark_jobs.profiling.packs.image_packs import ImageLocation, PackedImage, plan_packs, store_pack
+from spark_jobs.profiling.packs.image_packs import ImageLocation, ImageToPack, plan_packs, store_pack
 from spark_jobs.profiling.spool import process_spool
 from spark_jobs.profiling.task import Batches, ProfileTask
 from spark_runtime.configuration import is_local
@@ -19,7 +19,7 @@ from vitrine.errors import ObjectCorruptError
 from vitrine.items.row_errors import at_row
 from vitrine.lookahead import ahead
 
-Pack = list[PackedImage]
+Pack = list[ImageToPack]
 
 
 def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -29,7 +29,7 @@ def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]
     max_bytes = task.policy.image_max_bytes
     spool = None if task.spool is None else process_spool(task.spool)
 
-    def content(image: PackedImage) -> bytes:
+    def content(image: ImageToPack) -> bytes:
         if spool is not None and (spooled := spool.take(image.image_sha256)) is not None:
             return spooled
         with at_row(f"image {image.image_uri}"):
@@ -63,5 +63,5 @@ def pack_images(task: ProfileTask, batches: Batches) -> Iterator[pa.RecordBatch]
 def _packs(task: ProfileTask, batches: Batches) -> Iterator[Pack]:
     rows = (row for batch in batches for row in batch.to_pylist())
     for _, bucket in groupby(rows, key=lambda row: row["bucket"]):
-        images = (PackedImage(row["image_sha256"], row["size_bytes"], row["image_uri"]) for row in bucket)
+        images = (ImageToPack(row["image_sha256"], row["size_bytes"], row["image_uri"]) for row in bucket)
         yield from plan_packs(images, max_bytes=task.settings.pack_max_bytes)

@@ -7,7 +7,7 @@ import io
 import pyarrow.parquet as pq
 import pytest
 
-from spark_jobs.profiling.packs.image_packs import PackedImage, pack_bytes, pack_name, plan_packs, store_pack
+from spark_jobs.profiling.packs.image_packs import ImageToPack, pack_bytes, pack_name, plan_packs, store_pack
 from tests.items_files import picture
 from vitrine.errors import ObjectCorruptError
 from vitrine.identity import content_id, sha256_hex
@@ -15,10 +15,10 @@ from vitrine.settings import Settings
 from vitrine.storage import ObjectStore, keys
 
 CONTENTS = {sha256_hex(data): data for data in (picture(seed) for seed in range(10))}
-IMAGES = [PackedImage(sha, len(CONTENTS[sha]), f"s3://b/{sha}") for sha in sorted(CONTENTS)]
+IMAGES = [ImageToPack(sha, len(CONTENTS[sha]), f"s3://b/{sha}") for sha in sorted(CONTENTS)]
 
 
-def store(object_store: ObjectStore, images: list[PackedImage] = IMAGES, *, rows_per_group: int = 4, fetch=None):
+def store(object_store: ObjectStore, images: list[ImageToPack] = IMAGES, *, rows_per_group: int = 4, fetch=None):
     fetch = fetch or (lambda wanted: [CONTENTS[image.image_sha256] for image in wanted])
     return store_pack(object_store, images, catalog_id="demo", rows_per_group=rows_per_group, fetch=fetch)
 
@@ -93,7 +93,7 @@ def test_a_pack_that_was_damaged_is_refused(object_store: ObjectStore) -> None:
 
 
 def test_packs_are_cut_by_bytes_and_a_large_image_stands_alone() -> None:
-    images = [PackedImage(str(n), size, "") for n, size in enumerate([40, 40, 40, 500, 10])]
+    images = [ImageToPack(str(n), size, "") for n, size in enumerate([40, 40, 40, 500, 10])]
 
     packs = [[image.size_bytes for image in pack] for pack in plan_packs(images, max_bytes=100)]
 
