@@ -89,15 +89,14 @@ class GoldenQuery(Document):
     @property
     def image(self) -> PackedImage | None:
         """Where the picture lies that is altered and asked; None of a text."""
-        sha256, pack_id, offset, size_bytes = (
-            self.image_sha256,
-            self.pack_id,
-            self.image_offset,
-            self.image_size_bytes,
-        )
-        if sha256 is None or pack_id is None or offset is None or size_bytes is None:
+        if (
+            self.image_sha256 is None
+            or self.pack_id is None
+            or self.image_offset is None
+            or self.image_size_bytes is None
+        ):
             return None
-        return PackedImage(sha256, pack_id, offset, size_bytes)
+        return PackedImage(self.image_sha256, self.pack_id, self.image_offset, self.image_size_bytes)
 
 
 class GoldenSet(Document):

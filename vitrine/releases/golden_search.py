@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitrine.contracts.items import PackedImage
 from vitrine.contracts.releases import GoldenQuery, GoldenSet
 from vitrine.encoder.query_encoder import open_encoder
+from vitrine.errors import ContractError
 from vitrine.images.altered import alter_picture, read_picture
 from vitrine.releases.golden import holding_queries
 from vitrine.releases.local_release import LocalRelease
@@ -23,7 +23,6 @@ TOP_K = 10
 _ENCODED_AT_ONCE = 32
 
 Modality = Literal["image", "text"]
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -72,20 +71,31 @@ class EncodedQueries:
         encoder = open_encoder(self._settings, self._object_store, fingerprint)
         queries = self.golden_set.queries
         embeddings = np.zeros((len(queries), encoder.dimension), dtype=np.float32)
-        of_images = [(place, query) for place, query in enumerate(queries) if query.modality == "image"]
-        images = [(place, image) for place, query in of_images if (image := query.image) is not None]
-        for batch in _batches(images):
-            pictures = [self._picture(queries[place], image) for place, image in batch]
-            embeddings[[place for place, _ in batch]] = encoder.encode_images(pictures).embeddings
-        of_texts = [(place, query) for place, query in enumerate(queries) if query.modality == "text"]
-        texts = [(place, text) for place, query in of_texts if (text := query.text) is not None]
-        for asked in _batches(texts):
-            embeddings[[place for place, _ in asked]] = encoder.encode_texts([text for _, text in asked]).embeddings
+        places = {
+            kind: [at for at, query in enumerate(queries) if query.modality == kind] for kind in ("image", "text")
+        }
+        for batch in _batches(places["image"]):
+            embeddings[batch] = encoder.encode_images([self._picture(queries[at]) for at in batch]).embeddings
+        for batch in _batches(places["text"]):
+            embeddings[batch] = encoder.encode_texts([self._text(queries[at]) for at in batch]).embeddings
         return embeddings
 
-    def _picture(self, query: GoldenQuery, image: PackedImage) -> Image.Image:
-        data = read_picture(self._object_store, image, catalog_id=self.golden_set.catalog_id)
+    def _picture(self, query: GoldenQuery) -> Image.Image:
+        if query.image is None:
+            raise self._unasked(query)
+        data = read_picture(self._object_store, query.image, catalog_id=self.golden_set.catalog_id)
         return alter_picture(data, crop=query.crop, brightness=query.brightness)
+
+    def _text(self, query: GoldenQuery) -> str:
+        if query.text is None:
+            raise self._unasked(query)
+        return query.text
+
+    def _unasked(self, query: GoldenQuery) -> ContractError:
+        return ContractError(
+            f"golden set {self.golden_set.golden_set_id}: query {query.query_id} lacks its {query.modality}; "
+            "write the set again"
+        )
 
 
 def ask_golden_queries(
@@ -113,5 +123,5 @@ def ask_golden_queries(
     return GoldenAnswers(found)
 
 
-def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+def _batches(items: list[int]) -> Iterator[list[int]]:
     return (items[start : start + _ENCODED_AT_ONCE] for start in range(0, len(items), _ENCODED_AT_ONCE))
